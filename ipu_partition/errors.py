@@ -1,0 +1,27 @@
+"""The few ways a request can fail, each with the exit code of the command line."""
+
+from __future__ import annotations
+
+
+class PartitionError(Exception):
+    """Base of all errors meant for users: what was found, what was expected, what to try."""
+
+    exit_code = 1
+
+
+class UsageError(PartitionError):
+    """The request itself is wrong: an unknown model or task, an impossible count, an unreadable file."""
+
+    exit_code = 2
+
+
+class TraceError(PartitionError):
+    """The model cannot be traced."""
+
+    exit_code = 4
+
+
+class VerificationError(PartitionError):
+    """A proof about a plan failed."""
+
+    exit_code = 5

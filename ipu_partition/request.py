@@ -1,0 +1,136 @@
+"""What the user asked for, checked once: every option of the command line and every keyword of `partition`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from .errors import UsageError
+from .workload import OPTIMIZERS, PRECISIONS, Mode, Optimizer, Precision, Target
+
+if TYPE_CHECKING:
+    import torch
+
+MODES = {
+    "training": (Mode.TRAINING,),
+    "inference": (Mode.INFERENCE,),
+    "both": (Mode.TRAINING, Mode.INFERENCE),
+}
+MAX_IPUS = 64
+"""IPUs one process can hold. Source: graphcore/poptorch:popart_compiler/source/CompilerImpl.cpp."""
+
+
+class Options(TypedDict, total=False):
+    """The keywords of :func:`ipu_partition.partition`, all optional; see :class:`Request` for the defaults."""
+
+    mode: str
+    task: str | None
+    config: Mapping[str, object] | None
+    revision: str | None
+    trust_remote_code: bool
+    example_inputs: Mapping[str, torch.Tensor] | Sequence[torch.Tensor] | None
+    loss: Callable[[Any], Any] | None
+    sequence_length: int | None
+    target_length: int | None
+    image_size: int | None
+    audio_seconds: float | None
+    micro_batch_size: int
+    replicas: int
+    gradient_accumulation: int | None
+    optimizer: str
+    optimizer_state_offchip: bool | None
+    replicated_tensor_sharding: bool
+    recompute_checkpoint_every_layer: bool
+    precision: str
+    matmul_proportion: float
+    machine: str
+    target: str | None
+    planner: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The options of a plan. Field names are the keywords of :func:`ipu_partition.partition`."""
+
+    ipus: int | None = None
+    mode: str = "both"
+    task: str | None = None
+    config: Mapping[str, object] | None = None
+    revision: str | None = None
+    trust_remote_code: bool = False
+    example_inputs: Mapping[str, torch.Tensor] | Sequence[torch.Tensor] | None = None
+    loss: Callable[[Any], Any] | None = None
+    sequence_length: int | None = None
+    target_length: int | None = None
+    image_size: int | None = None
+    audio_seconds: float | None = None
+    micro_batch_size: int = 1
+    replicas: int = 1
+    gradient_accumulation: int | None = None
+    optimizer: str = "adamw"
+    optimizer_state_offchip: bool | None = None
+    """None: on chip where that fits, else in host memory."""
+    replicated_tensor_sharding: bool = False
+    recompute_checkpoint_every_layer: bool = True
+    precision: str = "16.16"
+    matmul_proportion: float = 0.2
+    machine: str = "mk2"
+    target: str | None = None
+    planner: str = "chain"
+
+    def __post_init__(self) -> None:
+        for name in ("ipus", "micro_batch_size", "replicas", "gradient_accumulation"):
+            _positive(name, getattr(self, name))
+        _choice("mode", self.mode, MODES)
+        _choice("optimizer", self.optimizer, OPTIMIZERS)
+        _choice("precision", self.precision, PRECISIONS)
+        if self.target is not None:
+            _choice("target", self.target, {t.value: t for t in Target})
+        if not 0.0 < float(self.matmul_proportion) <= 1.0:
+            raise UsageError(f"matmul_proportion is {self.matmul_proportion}, expected a number above 0 and up to 1.")
+        wanted = (self.ipus or 1) * self.replicas
+        if wanted > MAX_IPUS:
+            raise UsageError(
+                f"{self.ipus or 1} IPUs x {self.replicas} replicas = {wanted} IPUs were asked for, but one process can "
+                f"hold at most {MAX_IPUS}. Ask for fewer IPUs or replicas."
+            )
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        return MODES[self.mode]
+
+    @property
+    def optimizer_kind(self) -> Optimizer:
+        return OPTIMIZERS[self.optimizer]
+
+    @property
+    def precision_kind(self) -> Precision:
+        return PRECISIONS[self.precision]
+
+    def ipu_counts(self) -> tuple[int, ...]:
+        """The counts to try, smallest first: the one asked for, or all legal ones that the replicas leave room for."""
+        if self.ipus is not None:
+            return (self.ipus,)
+        counts = (1 << exponent for exponent in range(MAX_IPUS.bit_length()))
+        return tuple(n for n in counts if n * self.replicas <= MAX_IPUS)
+
+
+def _positive(name: str, value: int | None) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise UsageError(f"{name} is {value!r}, expected a whole number of at least 1.")
+
+
+def _choice(name: str, value: object, known: Mapping[str, object]) -> None:
+    if value not in known:
+        raise UsageError(f"{name} is {value!r}, expected one of {', '.join(known)}.")
+
+
+def model_argument(model: object) -> object:
+    """Refuse what can be no model at all, before anything heavy is imported."""
+    if model is None or model == "":
+        raise UsageError(
+            "No model was named. Give a catalogue name (see `ipu-partition models`), a Hub id or a folder."
+        )
+    return os.fspath(model) if isinstance(model, os.PathLike) else model
