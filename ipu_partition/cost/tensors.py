@@ -1,0 +1,162 @@
+"""What the nodes of a trace hold: memory roots, bytes on the device, what flows from where."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ..errors import TraceError
+from ..trace.model import TracedModel
+from .rules import CHECK, CONSTANT, IN_PLACE, RULES, VIEW, Rule
+
+if TYPE_CHECKING:
+    from torch import fx
+
+UNKNOWN = Rule("unknown", "first")
+
+
+def op_name(node: fx.Node) -> str:
+    """`linear` for `aten.linear.default`, `getitem` and so on for Python's own."""
+    target = node.target
+    packet = getattr(target, "overloadpacket", None)
+    name = str(packet) if packet is not None else str(getattr(target, "__name__", target))
+    return name.removeprefix("aten.")
+
+
+@dataclass(frozen=True)
+class Dataflow:
+    """Answers about the nodes of one trace at one precision. All maps are made once, in one pass."""
+
+    traced: TracedModel
+    float_bytes: int
+    frozen: tuple[str, ...] = ()
+    """Prefixes of parameter names that are not trained."""
+
+    def bytes_of(self, node: fx.Node) -> int:
+        """Bytes of the value on the device: a float takes the precision's width, an integer 4, a bool 1."""
+        return self._bytes[node]
+
+    def shape(self, node: fx.Node) -> tuple[int, ...]:
+        return tuple(map(_static, getattr(node.meta.get("val"), "shape", ())))
+
+    def rule(self, node: fx.Node) -> Rule:
+        return self._rules[node]
+
+    def root(self, node: fx.Node) -> fx.Node:
+        """The node whose memory `node` shares; itself unless it is a view."""
+        return self._roots[node]
+
+    def constant(self, node: fx.Node) -> bool:
+        """Depends on no input and no trainable weight."""
+        return node in self._constants
+
+    def needs_grad(self, node: fx.Node) -> bool:
+        return node in self._grads
+
+    def trainable(self, name: str) -> bool:
+        parameter = self.traced.parameters[name]
+        names = (parameter.name, *parameter.aliases)
+        return parameter.trainable and not any(n.startswith(self.frozen) for n in names if self.frozen)
+
+    def operands(self, node: fx.Node) -> list[fx.Node]:
+        """Tensor arguments, in order, each once."""
+        return [n for n in node.all_input_nodes if self._bytes.get(n)]
+
+    @cached_property
+    def _bytes(self) -> Mapping[fx.Node, int]:
+        leaves = (*self.traced.inputs.values(), *self.traced.reads)
+        return {node: self._size(node.meta.get("val")) for node in (*leaves, *self.traced.nodes)}
+
+    def _size(self, value: Any) -> int:
+        if isinstance(value, tuple | list):
+            return sum(self._size(item) for item in value)
+        if not hasattr(value, "dtype") or not hasattr(value, "shape"):
+            return 0
+        return math.prod(map(_static, value.shape)) * self.width(str(value.dtype))
+
+    def width(self, dtype: str) -> int:
+        """Bytes of one element of a torch dtype named as `torch.float32`; PopTorch casts int64 to int32."""
+        name = dtype.removeprefix("torch.")
+        if name.startswith("complex"):
+            return 2 * self.float_bytes
+        if name.startswith(("float", "bfloat")):
+            return self.float_bytes
+        return 1 if name in ("bool", "int8", "uint8") else 4
+
+    @cached_property
+    def _rules(self) -> Mapping[fx.Node, Rule]:
+        return {node: self._rule(node) for node in self.traced.nodes}
+
+    def _rule(self, node: fx.Node) -> Rule:
+        name = op_name(node)
+        if name in ("to", "_to_copy", "type_as", "float", "half", "double") and self._same_type(node):
+            return Rule("", view=True, reason=VIEW)
+        if name in RULES:
+            return RULES[name]
+        if name in IN_PLACE:
+            base = RULES[IN_PLACE[name]]
+            return Rule(base.kind, base.saves, True, base.reason, base.flops, base.differentiable)
+        return UNKNOWN if self._size(node.meta.get("val")) else Rule("", reason=CHECK, differentiable=False)
+
+    def _same_type(self, node: fx.Node) -> bool:
+        source = node.args[0]
+        before = getattr(getattr(source, "meta", {}).get("val"), "dtype", None)
+        after = getattr(node.meta.get("val"), "dtype", None)
+        return before == after
+
+    @cached_property
+    def _roots(self) -> Mapping[fx.Node, fx.Node]:
+        roots: dict[fx.Node, fx.Node] = {n: n for n in (*self.traced.inputs.values(), *self.traced.reads)}
+        for node in self.traced.nodes:
+            source = node.args[0] if node.args else None
+            viewed = self._rules[node].view and source in roots
+            roots[node] = roots[source] if viewed else node  # type: ignore[index]
+        return roots
+
+    @cached_property
+    def _constants(self) -> frozenset[fx.Node]:
+        constants = {n for n, name in self.traced.reads.items() if self.traced.parameters[name].buffer}
+        random = ("bernoulli", "dropout", "exponential", "normal", "uniform", "rand", "randn", "randint", "randperm")
+        for node in self.traced.nodes:
+            if all(n in constants for n in node.all_input_nodes) and not op_name(node).startswith(random):
+                constants.add(node)
+        return frozenset(constants)
+
+    @cached_property
+    def _grads(self) -> frozenset[fx.Node]:
+        if not self.traced.training:
+            return frozenset()
+        grads = {n for n, name in self.traced.reads.items() if self.trainable(name)}
+        for node in self.traced.nodes:
+            flows = self._rules[node].differentiable and _floating(node.meta.get("val"))
+            if flows and op_name(node) not in ("detach", "detach_") and any(n in grads for n in node.all_input_nodes):
+                grads.add(node)
+        return frozenset(grads)
+
+    def ignored(self, node: fx.Node) -> str:
+        """Why `node` costs nothing; '' where it costs something."""
+        rule = self._rules[node]
+        if not rule.kind:
+            return rule.reason
+        return CONSTANT if node in self._constants else ""
+
+
+def _static(dimension: Any) -> int:
+    """A dimension that is known while tracing; the IPU compiler knows no others."""
+    from torch import SymInt
+
+    if isinstance(dimension, SymInt) and not dimension.node.has_hint():
+        raise TraceError(
+            "An operation has a shape that depends on tensor values; the IPU compiler needs static shapes. "
+            "Try another --task, or change the module so that its shapes follow from the input shapes."
+        )
+    return int(dimension)
+
+
+def _floating(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return any(_floating(item) for item in value)
+    return bool(getattr(getattr(value, "dtype", None), "is_floating_point", False))
