@@ -1,0 +1,112 @@
+"""The words of the table: one `FamilyRule` per class that optimum-graphcore pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from .resolve import ResolvedFamily
+
+Ipu: TypeAlias = int | Literal["last", "next", "layer", "with"]
+"""Where a block goes: an IPU; `last`, the replica's last one; `next`, that of the counted layer that runs next;
+`layer`, by `layers_per_ipu`; `with`, that of another block."""
+
+CheckpointKind = Literal["every", "all_but_last", "all_but_index", "always", "ignored"]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRule:
+    """One line of the table: a module, or an indexed row of modules, whose call begins a block."""
+
+    modules: tuple[str, ...]
+    """Alternative paths, `{i}` and `{j}` standing for indices: the name in transformers 5 first, then that in 4.29."""
+    user_id: str
+    """Template of the block's id. A repeated id is the same pipeline stage again."""
+    ipu: Ipu
+    with_module: str | None = None
+    """The module of the other block, where `ipu` is `with`."""
+    optional: bool = False
+    tied_ipu: int | None = None
+    """The IPU instead of `ipu` where the host ties this module's weight to the input embedding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """Which modules' outputs stay in memory as recomputation checkpoints.
+
+    `every`, `all_but_last` and `all_but_index` obey `recompute_checkpoint_every_layer`; `always` and `ignored` do not
+    look at it. `all_but_index`: the last index of the first row is left out of every row.
+    """
+
+    kind: CheckpointKind
+    modules: tuple[str, ...]
+    """Patterns, one row of layers each; a pattern of another transformers version matches nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """What the emitted code must change in the plain model before the plan can hold.
+
+    `weight-as-activation`: `method` of `module` returns `parameter` itself, which layers on several IPUs read; it must
+    return `parameter + 0.0` instead, because only an activation can be copied between IPUs.
+    """
+
+    kind: Literal["weight-as-activation"]
+    module: str
+    method: str
+    parameter: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostTie:
+    """A tie that transformers 4.29 decides by the saved configuration, and transformers 5 makes always."""
+
+    parameter: str
+    config_field: str
+    default: bool
+    """What the host takes where the saved configuration has no `config_field`."""
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyRule:
+    """What optimum-graphcore does with one Transformers class."""
+
+    architecture: str
+    optimum_class: str
+    model_type: str
+    task: str
+    layers: tuple[BlockRule, ...]
+    """What `layers_per_ipu` counts, in counting order, row after row. Empty: it counts nothing."""
+    blocks: tuple[BlockRule, ...]
+    """Every other block, in execution order of the plain model."""
+    checkpoints: Checkpoints
+    source: str
+    ipus: int | None = None
+    """The only number of IPUs possible, or None."""
+    declared_loss: Literal["ctc", "contrastive"] | None = None
+    """The loss to add as a declared unit, because it cannot be traced."""
+    frozen: tuple[str, ...] = ()
+    """Modules whose parameters the optimum class freezes."""
+    host_config: tuple[tuple[str, bool], ...] = ()
+    """Configuration fields to set so that the traced model has the parameters of the optimum class."""
+    host_tie: HostTie | None = None
+    adapters: tuple[Adapter, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def is_frozen(self, parameter: str) -> bool:
+        """Whether the optimum class freezes the parameter of that name."""
+        return any(parameter.startswith(f"{module}.") for module in self.frozen)
+
+    def resolve(self, module_names: Collection[str], *, tied: bool = False) -> ResolvedFamily:
+        """Expand the patterns over the modules that exist.
+
+        `module_names` are all paths of the model, those of a shared module object too
+        (`named_modules(remove_duplicate=False)`). `tied` says whether input and output embeddings share one weight on
+        the host; only rows with a `tied_ipu` look at it.
+        Raises `UsageError` when a module that is not optional is missing.
+        """
+        from .resolve import resolve
+
+        return resolve(self, module_names, tied)
