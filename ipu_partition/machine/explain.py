@@ -1,0 +1,49 @@
+"""A planner's answer in named terms: what the memory of a device is made of."""
+
+from __future__ import annotations
+
+from planners.evaluate import Evaluation
+
+from . import update
+from .memory import TERMS, add, imbalance_bytes
+from .problem import Costing
+
+
+def units_on(evaluation: Evaluation, device: int) -> tuple[int, ...]:
+    """Units of the device's stages, ascending."""
+    return tuple(u for s in evaluation.stages if s.device == device for u in range(s.start, s.stop))
+
+
+def device_terms(costing: Costing, evaluation: Evaluation, device: int) -> dict[str, int]:
+    """Bytes of one IPU by term, in the order of `memory.TERMS`, all terms present.
+
+    They sum to the planner's total plus `imbalance`, and the plan fits exactly where no sum exceeds
+    `Machine.capacity_bytes`. An IPU without units has zeros.
+    """
+    memory = evaluation.devices[device].memory
+    units = units_on(evaluation, device)
+    working = {
+        "stash": memory.stash,
+        "recompute": memory.live,
+        "temporaries": memory.transient,
+        "weight_update": memory.update_excess,
+    }
+    terms = add(always_live(costing, units), working)
+    imbalance = {"imbalance": imbalance_bytes(sum(terms.values()), costing.memory_model)}
+    return {name: terms.get(name, 0) + imbalance.get(name, 0) for name in TERMS}
+
+
+def always_live(costing: Costing, units: tuple[int, ...]) -> dict[str, int]:
+    """Parameters and code of an IPU that holds `units`, by term: the planner's base, resident, shared and code."""
+    if not units:
+        return {}
+    groups = zip(costing.problem.groups, costing.groups, strict=True)
+    shared = [terms.shared for group, terms in groups if not set(units).isdisjoint(group.members)]
+    own = [table for u in units for table in (costing.units[u].resident, costing.units[u].code)]
+    return add(costing.base, *shared, *own)
+
+
+def update_us(costing: Costing) -> float:
+    """Microseconds of one weight update, after the pipeline has drained; 0.0 in inference."""
+    parameters = costing.graph.parameters.values()
+    return update.update_us(parameters, costing.workload, costing.machine, costing.memory_model, costing.time_model)
