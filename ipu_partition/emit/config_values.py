@@ -1,0 +1,54 @@
+"""The fields of an `ipu_config.json` that a plan decides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..plan import PartitionPlan
+    from ..plan_parts import ModePlan
+
+
+def config_values(plan: PartitionPlan) -> dict[str, Any]:
+    """Keyword values for IPUConfig; both modes filled, see `IPUConfig.from_plan`."""
+    modes = plan.modes()
+    training = modes.get("training") or modes["inference"]
+    inference = modes.get("inference") or training
+    return {
+        **_split(training, "", plan.expressible),
+        **_split(inference, "inference_", plan.expressible),
+        **_training(training),
+        "inference_device_iterations": inference.device_iterations,
+    }
+
+
+def _split(mode: ModePlan, prefix: str, expressible: bool) -> dict[str, Any]:
+    work = mode.workload
+    exact = expressible and mode.layers_per_ipu is not None
+    return {
+        f"{prefix}layers_per_ipu": mode.layers_per_ipu if exact else [-1],
+        f"{prefix}ipus_per_replica": work.ipus,
+        f"{prefix}matmul_proportion": work.matmul_proportion,
+        f"{prefix}replication_factor": work.replicas,
+    }
+
+
+def _training(mode: ModePlan) -> dict[str, Any]:
+    from ..workload import PRECISIONS
+
+    work = mode.workload
+    precision = PRECISIONS.get(work.precision)
+    return {
+        "enable_half_partials": precision is None or precision.half_partials,
+        "gradient_accumulation_steps": _accumulation(mode),
+        "optimizer_state_offchip": work.optimizer_state_offchip,
+        "recompute_checkpoint_every_layer": work.recompute_checkpoint_every_layer,
+        "replicated_tensor_sharding": work.replicated_tensor_sharding,
+    }
+
+
+def _accumulation(mode: ModePlan) -> int:
+    """At least 2 F - 1, F = the pipeline length. Source: graphcore/poptorch:popart_compiler/source/Compiler.cpp
+    `initSession`."""
+    least = 2 * mode.pipeline_length - 1
+    return max(least, mode.minimum_accumulation, mode.workload.gradient_accumulation or 1)

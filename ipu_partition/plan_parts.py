@@ -1,0 +1,244 @@
+"""The parts of a plan that describe one mode of running the model. Bytes are on the device, times in microseconds."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from .document import Count, Document, Flag, Number, Positive, Proportion
+
+ModeName = Literal["training", "inference"]
+ScheduleName = Literal["pipelined-training", "pipelined-inference", "sharded-inference"]
+SHARDED = "sharded-inference"
+_PROVED_GAP = 1e-9
+"""Rounding of a bound that equals the value."""
+
+
+class WorkloadInfo(Document):
+    """What the model is asked to do, every default filled in."""
+
+    mode: ModeName
+    ipus: Positive
+    micro_batch_size: Positive
+    replicas: Positive
+    gradient_accumulation: Positive | None
+    """Micro-batches per weight update and replica; None in inference."""
+    optimizer: str
+    precision: str
+    optimizer_state_offchip: Flag
+    replicated_tensor_sharding: Flag
+    recompute_checkpoint_every_layer: Flag
+    matmul_proportion: Proportion | list[Proportion]
+    schedule: ScheduleName
+
+    @model_validator(mode="after")
+    def _coherent(self) -> WorkloadInfo:
+        if isinstance(self.matmul_proportion, list) and len(self.matmul_proportion) != self.ipus:
+            raise ValueError(f"matmul_proportion has {len(self.matmul_proportion)} values for {self.ipus} IPUs")
+        if (self.mode == "training") != (self.schedule == "pipelined-training"):
+            raise ValueError(f"schedule {self.schedule} does not belong to {self.mode}")
+        return self
+
+    @property
+    def matmul_proportions(self) -> list[float]:
+        """One proportion for every IPU."""
+        value = self.matmul_proportion
+        return list(value) if isinstance(value, list) else [value] * self.ipus
+
+
+class Stage(Document):
+    """Neighbouring units on one IPU."""
+
+    index: Count
+    ipu: Count
+    units: list[Count]
+    """Indices of the units in execution order."""
+    modules: list[str]
+
+
+class Block(Document):
+    """A `poptorch.BeginBlock`: everything from the call of `module` to the next block is on `ipu`."""
+
+    module: str
+    ipu: Count
+    user_id: Annotated[str, Field(min_length=1)]
+    alternatives: list[str] = Field(default_factory=list)
+    """Other paths of the same module in other transformers versions."""
+
+
+class Checkpoint(Document):
+    """A module whose output is kept for the backward pass, where the rest of a stage is recomputed."""
+
+    module: str
+    alternatives: list[str] = Field(default_factory=list)
+
+
+class Adapter(Document):
+    """A change of one method that the cut needs. `weight-as-activation`: 0.0 is added to the weight that `method`
+    of `module` returns, so that the weight is read on one IPU and its value is copied to the others."""
+
+    kind: Literal["weight-as-activation"]
+    module: str
+    method: str
+    alternatives: list[str] = Field(default_factory=list)
+
+
+class Memory(Document):
+    """The bytes of one IPU, by what they are for; the terms add up to the total."""
+
+    total_bytes: Count
+    capacity_bytes: Positive
+    terms: dict[str, Count]
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Memory:
+        if sum(self.terms.values()) != self.total_bytes:
+            raise ValueError(f"the terms add up to {sum(self.terms.values())}, total_bytes is {self.total_bytes}")
+        return self
+
+    @property
+    def fits(self) -> bool:
+        return self.total_bytes <= self.capacity_bytes
+
+
+class Ipu(Document):
+    ipu: Count
+    memory: Memory
+    cycle_us: Number
+    """Time the IPU is busy with one micro-batch."""
+
+
+class Predicted(Document):
+    """`cycle_us` where the stages are pipelined, `latency_us` where they are not; the other is None."""
+
+    cycle_us: Number | None
+    latency_us: Number | None
+    samples_per_second: Number
+    update_us: Number | None
+    """Time of one weight update with its accumulation; None in inference."""
+
+
+class SolutionInfo(Document):
+    """What was found and what was proved about it."""
+
+    planner: str
+    objective_us: Number | None
+    lower_bound_us: Number | None
+    gap: Number | None
+    seconds: Number
+
+
+class Baseline(Document):
+    """What another way to cut the model would give."""
+
+    name: str
+    layers_per_ipu: list[Count] | None
+    cycle_us: Number | None
+    peak_bytes: Count
+    fits: Flag
+
+
+class Shortfall(Document):
+    """By how much the nearest cut does not fit: `bytes` on IPU `ipu`, whose memory is made of `terms`."""
+
+    ipu: Count | None
+    bytes: Positive
+    terms: dict[str, Count]
+
+
+class Lever(Document):
+    """Something that would save memory; `fits`: with it the plan fits."""
+
+    name: str
+    description: str
+    bytes_saved: Annotated[int, Field(strict=True)]
+    fits: Flag
+
+
+class ModePlan(Document):
+    """The cut for training or for inference."""
+
+    workload: WorkloadInfo
+    status: Literal["optimal", "feasible", "infeasible"]
+    fits: Flag
+    layers_per_ipu: list[Count] | None
+    stages: list[Stage]
+    blocks: list[Block]
+    checkpoints: list[Checkpoint]
+    adapters: list[Adapter]
+    ipus: list[Ipu]
+    predicted: Predicted | None
+    solution: SolutionInfo
+    baselines: list[Baseline]
+    minimum_accumulation: Positive
+    """Micro-batches in flight that PopART insists on: gradient accumulation in training, device iterations in
+    pipelined inference, 1 where nothing is pipelined."""
+    shortfall: Shortfall | None
+    levers: list[Lever]
+    warnings: list[str]
+
+    @model_validator(mode="after")
+    def _coherent(self) -> ModePlan:
+        problems = [*self._fit_problems(), *self._shape_problems(), *self._number_problems()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _fit_problems(self) -> list[str]:
+        found = []
+        if self.fits != (self.status != "infeasible"):
+            found.append(f"fits is {self.fits} and status is {self.status}")
+        if self.fits and not self.ipus:
+            found.append("a plan that fits gives the memory of every IPU")
+        if self.fits and not all(ipu.memory.fits for ipu in self.ipus):
+            found.append("fits is true and an IPU needs more than its capacity")
+        if self.fits and self.shortfall is not None:
+            found.append("fits is true and there is a shortfall")
+        return found
+
+    def _shape_problems(self) -> list[str]:
+        count, found = self.workload.ipus, []
+        if self.layers_per_ipu is not None and len(self.layers_per_ipu) != count:
+            found.append(f"layers_per_ipu has {len(self.layers_per_ipu)} values for {count} IPUs")
+        if self.ipus and [ipu.ipu for ipu in self.ipus] != list(range(count)):
+            found.append(f"ipus are not 0..{count - 1} in order")
+        if any(ipu >= count for ipu in (*(s.ipu for s in self.stages), *(b.ipu for b in self.blocks))):
+            found.append(f"a stage or block is on an IPU beyond {count - 1}")
+        if [stage.index for stage in self.stages] != list(range(len(self.stages))):
+            found.append("stage indices are not 0, 1, 2 ...")
+        return found
+
+    def _number_problems(self) -> list[str]:
+        found = []
+        given, least = self.workload.gradient_accumulation, self.minimum_accumulation
+        if self.fits and self.workload.mode == "training" and (given or 0) < least:
+            found.append(f"gradient_accumulation is {given}, the pipeline needs at least {least}")
+        if self.status == "optimal" and (self.solution.gap is None or self.solution.gap > _PROVED_GAP):
+            found.append(f"status is optimal and the gap is {self.solution.gap}")
+        if self.fits and self.predicted is None:
+            found.append("a plan that fits has predicted times")
+        if self.predicted is not None:
+            cycle, latency = self.predicted.cycle_us, self.predicted.latency_us
+            sharded = self.workload.schedule == SHARDED
+            if (cycle is None) != sharded or (latency is None) == sharded:
+                found.append("predicted has cycle_us where stages are pipelined and latency_us where they are not")
+        return found
+
+    @property
+    def pipelined(self) -> bool:
+        return self.workload.schedule != SHARDED
+
+    @property
+    def device_iterations(self) -> int:
+        """Pipelined inference needs one micro-batch for every stage in flight; everything else needs one."""
+        return self.minimum_accumulation if self.workload.schedule == "pipelined-inference" else 1
+
+    @property
+    def pipeline_length(self) -> int:
+        """1 + the number of times the IPU changes along the blocks, counted from IPU 0.
+
+        Source: graphcore/poptorch:popart_compiler/source/CompilerImpl.cpp `numPipelineStages`.
+        """
+        return 1 + sum(a != b for a, b in pairwise([0, *(block.ipu for block in self.blocks)]))
