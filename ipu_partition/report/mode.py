@@ -1,0 +1,125 @@
+"""The part of a report about training or about inference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .tables import chunks, facts, table, words
+from .text import mebibytes, milliseconds, module_ranges, percent, ranges, size, yes
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ..plan_parts import Baseline, Ipu, ModePlan
+
+_COLUMN = 8
+"""Characters of an IPU's column, separator included: `1,173.0` MiB."""
+_CORNER = "MiB"
+
+
+def mode_parts(mode: ModePlan, width: int) -> list[RenderableType]:
+    from rich.text import Text
+
+    parts: list[RenderableType] = [_asked(mode)]
+    if mode.stages:
+        parts += [Text(), _stages(mode)]
+    for part in _ipus(mode, width):
+        parts += [Text(), part]
+    parts += [Text(), *_outcome(mode), *_baselines(mode)]
+    if not mode.fits:
+        parts += _lacking(mode)
+    return [*parts, *(words(f"Warning: {warning}", "yellow") for warning in mode.warnings)]
+
+
+def _asked(mode: ModePlan) -> RenderableType:
+    work = mode.workload
+    proportion = work.matmul_proportion
+    shown = ", ".join(map(str, proportion)) if isinstance(proportion, list) else str(proportion)
+    rows = {
+        "Workload": f"{work.ipus} IPUs x {work.replicas} replicas, micro-batch {work.micro_batch_size}, "
+        f"precision {work.precision}, {work.schedule}",
+        "Memory": f"matmul proportion {shown}, recompute checkpoint every layer: "
+        f"{yes(work.recompute_checkpoint_every_layer)}",
+    }
+    if work.mode == "training":
+        rows["Update"] = (
+            f"{work.optimizer}, gradient accumulation {work.gradient_accumulation} "
+            f"(at least {mode.minimum_accumulation}), optimizer state off chip: {yes(work.optimizer_state_offchip)}, "
+            f"sharded over replicas: {yes(work.replicated_tensor_sharding)}"
+        )
+    if mode.layers_per_ipu is not None:
+        rows["layers_per_ipu"] = str(mode.layers_per_ipu)
+    return facts(rows)
+
+
+def _stages(mode: ModePlan) -> RenderableType:
+    rows = [(str(s.index), str(s.ipu), ranges(s.units), module_ranges(s.modules)) for s in mode.stages]
+    return table(("Stage", "IPU", "Units", "Modules"), rows, wrap=("Units", "Modules"))
+
+
+def _ipus(mode: ModePlan, width: int) -> list[RenderableType]:
+    """A column for each IPU, a row for each term that is not 0, the largest first; split where the width asks it."""
+    largest: dict[str, int] = {}
+    for ipu in mode.ipus:
+        for name, bytes_ in ipu.memory.terms.items():
+            largest[name] = max(bytes_, largest.get(name, 0))
+    names = sorted((name for name in largest if largest[name]), key=lambda name: (-largest[name], name))
+    label = max(len(name) for name in (*names, _CORNER))
+    return [_ipu_table(group, names) for group in chunks(mode.ipus, _COLUMN, width - label - 1)]
+
+
+def _ipu_table(ipus: Sequence[Ipu], names: list[str]) -> RenderableType:
+    rows = [(name, *(mebibytes(ipu.memory.terms.get(name, 0)) for ipu in ipus)) for name in names]
+    rows += [
+        ("total", *(mebibytes(ipu.memory.total_bytes) for ipu in ipus)),
+        ("capacity", *(mebibytes(ipu.memory.capacity_bytes) for ipu in ipus)),
+        ("full", *(percent(ipu.memory.total_bytes / ipu.memory.capacity_bytes) for ipu in ipus)),
+        ("busy, ms", *(f"{ipu.cycle_us / 1000:,.3f}" for ipu in ipus)),
+    ]
+    return table((_CORNER, *(f"IPU {ipu.ipu}" for ipu in ipus)), rows, left=(_CORNER,))
+
+
+def _outcome(mode: ModePlan) -> list[RenderableType]:
+    found, times = mode.solution, mode.predicted
+    gap = "unknown" if found.gap is None else percent(found.gap)
+    proof = f"bound {milliseconds(found.lower_bound_us)}, gap {gap}"
+    goal = _goal(mode)
+    line = f"{mode.status}: {goal} {milliseconds(found.objective_us)}, {proof}, planner {found.planner}"
+    parts: list[RenderableType] = [words(f"{line}, {found.seconds:.2f} s", "bold green" if mode.fits else "bold red")]
+    if times is not None:
+        update = "" if times.update_us is None else f", weight update {milliseconds(times.update_us)}"
+        parts.append(words(f"predicted: {times.samples_per_second:,.1f} samples/s{update}"))
+    return parts
+
+
+def _goal(mode: ModePlan) -> str:
+    return "cycle" if mode.pipelined else "latency"
+
+
+def _baselines(mode: ModePlan) -> list[RenderableType]:
+    return [words(_baseline(mode, baseline)) for baseline in mode.baselines]
+
+
+def _baseline(mode: ModePlan, baseline: Baseline) -> str:
+    layers = "" if baseline.layers_per_ipu is None else f" {baseline.layers_per_ipu}"
+    fits = "fits" if baseline.fits else "does not fit"
+    return (
+        f"instead, {baseline.name}{layers}: {_goal(mode)} {milliseconds(baseline.cycle_us)}, "
+        f"peak {size(baseline.peak_bytes)}, {fits}"
+    )
+
+
+def _lacking(mode: ModePlan) -> list[RenderableType]:
+    """By how much, on which IPU, made of what, and what would help."""
+    parts: list[RenderableType] = []
+    if mode.shortfall is not None:
+        where = "an IPU" if mode.shortfall.ipu is None else f"IPU {mode.shortfall.ipu}"
+        terms = sorted(mode.shortfall.terms.items(), key=lambda term: (-term[1], term[0]))
+        made_of = ", ".join(f"{name} {mebibytes(bytes_)}" for name, bytes_ in terms)
+        lack = f"{where} lacks {size(mode.shortfall.bytes)} ({mode.shortfall.bytes:,} bytes). MiB it needs: {made_of}"
+        parts.append(words(lack, "bold red"))
+    if mode.levers:
+        rows = [(x.name, size(x.bytes_saved), yes(x.fits), x.description) for x in mode.levers]
+        parts.append(table(("Would help", "Saves", "Fits then", "How"), rows, wrap=("Would help", "How")))
+    return parts

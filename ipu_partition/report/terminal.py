@@ -1,0 +1,76 @@
+"""A plan on the terminal: what was asked, what was decided, what each IPU holds, what was proved."""
+
+from __future__ import annotations
+
+import io
+from typing import IO, TYPE_CHECKING
+
+from .mode import mode_parts
+from .tables import facts, words
+from .text import count, size
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from ..plan import PartitionPlan
+
+DEFAULT_WIDTH = 80
+
+
+def render_plan(plan: PartitionPlan, width: int = DEFAULT_WIDTH) -> RenderableType:
+    """The whole report, laid out for `width` characters."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = [_header(plan)]
+    for name, mode in plan.modes().items():
+        parts += [Text(), words(name.capitalize(), "bold underline"), *mode_parts(mode, width)]
+    parts += [words(f"Warning: {warning}", "yellow") for warning in plan.warnings]
+    return Group(*parts)
+
+
+def show(part: RenderableType, file: IO[str] | None = None) -> None:
+    """Print to `file` (standard output): in colour on a terminal, plain anywhere else."""
+    _console(file, None).print(part)
+
+
+def show_plan(plan: PartitionPlan, file: IO[str] | None = None) -> None:
+    """Print the report of a plan at the width of the terminal."""
+    console = _console(file, None)
+    console.print(render_plan(plan, console.width))
+
+
+def to_text(part: RenderableType, width: int = DEFAULT_WIDTH) -> str:
+    """`part` as plain text, no line longer than `width`, no trailing blanks."""
+    out = io.StringIO()
+    _console(out, width).print(part)
+    return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
+
+
+def _console(file: IO[str] | None, width: int | None) -> Console:
+    from rich.console import Console
+
+    return Console(file=file, width=width, markup=False, emoji=False, highlight=False)
+
+
+def _header(plan: PartitionPlan) -> RenderableType:
+    model, machine = plan.model, plan.machine
+    hub = [f"{model.hub_id}" + (f" at {model.revision}" if model.revision else "")] if model.hub_id else []
+    versions = [f"transformers {model.transformers_version}"] if model.transformers_version else []
+    shapes = ", ".join(f"{name} {value}" for name, value in model.shapes.items())
+    return facts(
+        {
+            "Model": f"{model.name}: {model.architecture}, task {model.task}, {count(model.parameters)} parameters",
+            "Source": ", ".join([model.source, *hub, *versions]),
+            "Shapes": shapes or "none",
+            "Machine": f"{machine.name}, {machine.tiles_per_ipu} tiles, {size(machine.capacity_bytes)} per IPU",
+            "Target": _target(plan),
+            "Result": "fits" if plan.fits else "DOES NOT FIT",
+        }
+    )
+
+
+def _target(plan: PartitionPlan) -> str:
+    name = plan.optimum_class or "no optimum-graphcore class"
+    how = "layers_per_ipu says exactly this plan" if plan.expressible else "parallelize.py carries the cut"
+    return f"{plan.target}, {name}; {how}"
