@@ -11,11 +11,13 @@ from .builtin import CatalogueEntry, catalogue
 from .inputs import described_shapes, example_inputs, with_shapes
 from .resolve import resolve
 from .spec import ModelSpec, Shapes
+from .temporary import as_planned
 
 __all__ = [
     "CatalogueEntry",
     "ModelSpec",
     "Shapes",
+    "as_planned",
     "build",
     "catalogue",
     "described_shapes",

@@ -16,7 +16,7 @@ from .overrides import parse
 from .source import locate
 from .spec import ModelSpec, Overrides
 from .table import Task
-from .tasks import FEATURES, class_for, default_task_of, find_task, named_architectures, tasks_of
+from .tasks import FEATURES, class_for, default_task_of, find_task, named_architectures, task_of_class, tasks_of
 
 if TYPE_CHECKING:
     import torch
@@ -113,14 +113,13 @@ def _from_config(name: str, config: Any, task: Task | None, trust: bool) -> Mode
 
 
 def _default(config: Any, remote: Mapping[str, Any] | None) -> tuple[Task, tuple[str, ...]]:
-    found = default_task_of(config.model_type, config)
-    if found is not None:
-        return found, ()
+    """The task to plan for, and a warning where it is not one of a class the configuration names."""
+    chosen = default_task_of(config.model_type, config) or find_task(FEATURES)
     named = named_architectures(config)
-    if not named or remote:
-        return find_task(FEATURES), ()
+    if not named or remote or task_of_class(named, config) is not None:
+        return chosen, ()
     note = (
-        f"The configuration names {named[0]}, which belongs to no task known here; planned for {FEATURES}. Choose "
+        f"The configuration names {named[0]}, which belongs to no task known here; planned for {chosen.name}. Choose "
         "another with task=."
     )
-    return find_task(FEATURES), (note,)
+    return chosen, (note,)

@@ -60,14 +60,22 @@ def task_of_class(names: list[str], config: Any) -> Task | None:
 
 
 def default_task_of(model_type: str, config: Any) -> Task | None:
-    """The task of a configuration: its named class where that has a head, the family table, then its class as it is."""
+    """The task of a configuration: its named class where that has a head, the family table, its class as it is, then
+    pre-training where Transformers has a class for it, then the first task of the table it has a class for."""
     from ..families import default_task
 
     named = task_of_class(named_architectures(config), config)
     if named is not None and named.name not in _NOT_A_HEAD:
         return named
     family = default_task(model_type)
-    return find_task(family) if family is not None else named
+    if family is not None:
+        return find_task(family)
+    return named or _any_head(config)
+
+
+def _any_head(config: Any) -> Task | None:
+    heads = sorted((task for task in tasks() if task.name != FEATURES), key=lambda task: task.name != "pretraining")
+    return next((task for task in heads if class_for(task, config) is not None), None)
 
 
 def named_architectures(config: Any) -> list[str]:

@@ -164,8 +164,9 @@ def test_default_task(architecture: str, model_type: str, task: str, folder: Cal
     assert resolve(folder(model_type=model_type, architectures=[architecture])).task == task
 
 
-def test_without_an_architecture_an_unknown_family_gives_features(folder: Callable[..., Path]) -> None:
-    assert resolve(folder(model_type="llama")).architecture == "LlamaModel"
+def test_without_an_architecture_an_unknown_family_gets_a_head(folder: Callable[..., Path]) -> None:
+    assert resolve(folder(model_type="llama")).architecture == "LlamaForCausalLM"
+    assert resolve(folder(model_type="electra")).architecture == "ElectraForPreTraining"
     odd = resolve(folder(model_type="llama", architectures=["SomethingElse"]))
     assert "SomethingElse" in odd.warnings[0]
 
