@@ -130,6 +130,7 @@ def _audit(flow: Dataflow) -> Audit:
     ignored: Counter[tuple[str, str]] = Counter()
     unknown: Counter[str] = Counter()
     traffic: Counter[str] = Counter()
+    bounded = Counter(op_name(node) for node in flow.traced.nodes if flow.bounded(node))
     for node in flow.traced.nodes:
         name = op_name(node)
         if reason := flow.ignored(node):
@@ -145,6 +146,7 @@ def _audit(flow: Dataflow) -> Audit:
             for (name, reason), n in sorted(ignored.items())
         },
         {name: (n, traffic[name] / total) for name, n in sorted(unknown.items())},
+        dict(sorted(bounded.items())),
     )
 
 

@@ -104,6 +104,8 @@ class Audit:
     """op: (times, reason)"""
     unknown: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     """op: (times, share of all activation traffic)"""
+    bounded: Mapping[str, int] = field(default_factory=dict)
+    """Ops whose shape depends on tensor values, costed at the most it can be; also among the sets above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ class CostGraph:
                 dict(audit["counted"]),
                 {k: (int(v[0]), str(v[1])) for k, v in audit["ignored"].items()},
                 {k: (int(v[0]), float(v[1])) for k, v in audit["unknown"].items()},
+                dict(audit["bounded"]),
             ),
             training=bool(data["training"]),
         )

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import fx
 
 UNKNOWN = Rule("unknown", "first")
+MOST_ELEMENTS = 2**40
+"""A bound above this says nothing."""
 
 
 def op_name(node: fx.Node) -> str:
@@ -136,6 +138,10 @@ class Dataflow:
                 grads.add(node)
         return frozenset(grads)
 
+    def bounded(self, node: fx.Node) -> bool:
+        """Has a shape that depends on tensor values, and is costed at the most it can be."""
+        return any(map(_depends_on_values, getattr(node.meta.get("val"), "shape", ())))
+
     def ignored(self, node: fx.Node) -> str:
         """Why `node` costs nothing; '' where it costs something."""
         rule = self._rules[node]
@@ -145,15 +151,22 @@ class Dataflow:
 
 
 def _static(dimension: Any) -> int:
-    """A dimension that is known while tracing; the IPU compiler knows no others."""
+    """A dimension; where it depends on tensor values, the most it can be."""
+    if not _depends_on_values(dimension):
+        return int(dimension)
+    most = dimension.node.shape_env.bound_sympy(dimension.node.expr).upper
+    if not most.is_finite or most > MOST_ELEMENTS:
+        raise TraceError(
+            "An operation has a shape that depends on tensor values and has no bound; the IPU compiler needs static "
+            "shapes. Try another --task, or change the module so that its shapes follow from the input shapes."
+        )
+    return int(most)
+
+
+def _depends_on_values(dimension: Any) -> bool:
     from torch import SymInt
 
-    if isinstance(dimension, SymInt) and not dimension.node.has_hint():
-        raise TraceError(
-            "An operation has a shape that depends on tensor values; the IPU compiler needs static shapes. "
-            "Try another --task, or change the module so that its shapes follow from the input shapes."
-        )
-    return int(dimension)
+    return isinstance(dimension, SymInt) and not dimension.node.has_hint()
 
 
 def _floating(value: Any) -> bool:
