@@ -72,7 +72,8 @@ class ModelInfo(Document):
     transformers_version: str | None = None
     """The version that was traced; None for a model that is not from transformers."""
     fingerprint: str
-    shapes: dict[str, int | float | list[int]]
+    shapes: dict[str, int | float | list[int] | dict[str, str]]
+    """Sizes the plan is made for; `example_inputs` gives type and shape of tensors the user gave."""
 
 
 class MachineInfo(Document):
@@ -90,6 +91,8 @@ class AuditInfo(Document):
     """op: (times, reason)"""
     unknown: dict[str, tuple[Count, Number]] = Field(default_factory=dict)
     """op: (times, share of all activation traffic)"""
+    bounded: dict[str, Count] = Field(default_factory=dict)
+    """Ops whose shape depends on tensor values, costed at the most it can be."""
 
 
 class PartitionPlan(Document):

@@ -61,7 +61,7 @@ _APPLIED: typing.Any = weakref.WeakKeyDictionary()
 
 def apply_cut(model: torch.nn.Module, table: dict[str, typing.Any], traced_with: str) -> torch.nn.Module:
     """Begin blocks, checkpoint outputs and adapt methods; all of it or, when anything raises, nothing."""
-    blocks = [(_find(model, paths, traced_with), user_id, ipu) for paths, user_id, ipu in table["blocks"]]
+    blocks = _once([(_find(model, paths, traced_with), user_id, ipu) for paths, user_id, ipu in table["blocks"]])
     checkpoints = [_find(model, paths, traced_with) for paths in table["checkpoints"]]
     adapters = [(_find(model, paths, traced_with, method), method) for paths, method in table["adapters"]]
     undo: list[typing.Any] = []
@@ -100,6 +100,18 @@ def _find(
         f"{type(model).__name__} lacks {wanted} at {tried}. The plan was traced with {traced_with}; "
         "use the class the plan was made for, or make the plan again for this model."
     )
+
+
+def _once(blocks: list[typing.Any]) -> list[typing.Any]:
+    """The blocks without repetitions: a module under two paths has one hook, which begins the same block again."""
+    kept: dict[torch.nn.Module, typing.Any] = {}
+    for module, user_id, ipu in blocks:
+        if kept.setdefault(module, (user_id, ipu)) != (user_id, ipu):
+            raise PlanMismatchError(
+                f"Block {kept[module][0]!r} and block {user_id!r} share a {type(module).__name__} of this model, but "
+                "one module can begin only one block. Make the plan again for this model."
+            )
+    return [(module, user_id, ipu) for module, (user_id, ipu) in kept.items()]
 
 
 def _begin(module: torch.nn.Module, user_id: str, ipu: int) -> typing.Callable[[], None]:

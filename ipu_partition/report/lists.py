@@ -46,6 +46,7 @@ def render_audit(plan: PartitionPlan) -> RenderableType:
         (op, "UNKNOWN", str(times), f"{percent(share)} of activation traffic")
         for op, (times, share) in sorted(audit.unknown.items())
     ]
+    rows += [(op, "bounded", str(times), "its shape depends on values") for op, times in sorted(audit.bounded.items())]
     if not rows:
         return words("No op was seen.")
     return table(("Op", "Cost", "Times", "Why"), rows, left=("Cost",), wrap=("Op", "Why"))

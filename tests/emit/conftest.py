@@ -115,11 +115,11 @@ def tiny() -> Tiny:
 
 @pytest.fixture
 def tiny_plan(plans: ModuleType) -> Callable[..., PartitionPlan]:
-    """Tiny on two IPUs, both modes; keyword arguments change the training part."""
+    """Tiny on two IPUs, both modes; `first` replaces the blocks, keyword arguments change the training part."""
 
-    def make(**changes: Any) -> PartitionPlan:
+    def make(first: list[dict[str, Any]] | None = None, **changes: Any) -> PartitionPlan:
         block = plans.block
-        blocks = [
+        blocks = first or [
             block("embed", 0),
             block("encoder", 0),
             *(block(f"layers.{i}", i // 2, f"layer {i}", (f"encoder.layer.{i}",)) for i in range(4)),

@@ -62,6 +62,28 @@ def test_without_the_adapter_the_weight_is_read_on_two_ipus(
     assert "encoder.relative.weight" in found[0].text
 
 
+def test_one_module_under_two_paths_begins_one_block(
+    generated: Generated, tiny_plan: Make, tiny: Any, plans: ModuleType, standin: ModuleType
+) -> None:
+    tiny.also_embed = tiny.embed
+    blocks = [plans.block("embed", 0, "same"), plans.block("also_embed", 0, "same"), plans.block("head", 1)]
+    generated(tiny_plan(blocks)).parallelize(tiny)
+    with standin.recording(tiny) as record:
+        tiny(IDS)
+    assert [b.user_id for b in record.begins] == ["same", "head"]
+
+
+def test_one_module_in_two_different_blocks_is_refused(
+    generated: Generated, tiny_plan: Make, tiny: Any, plans: ModuleType
+) -> None:
+    tiny.also_embed = tiny.embed
+    module = generated(tiny_plan([plans.block("embed", 0, "one"), plans.block("also_embed", 0, "two")]))
+    before = hooks(tiny)
+    with pytest.raises(module.PlanMismatchError, match="'one' and block 'two' share"):
+        module.parallelize(tiny)
+    assert hooks(tiny) == before
+
+
 def test_an_adapter_leaves_none_alone(generated: Generated, tiny_plan: Make, tiny: Any) -> None:
     tiny.encoder.__class__ = type("Plain", (type(tiny.encoder),), {"get_rel_embedding": lambda self: None})
     generated(tiny_plan()).parallelize(tiny)
