@@ -1,0 +1,40 @@
+"""Cut Hugging Face Transformers models into pipeline stages for Graphcore IPUs.
+
+    from ipu_partition import partition
+    plan = partition("gpt2-medium", ipus=8)
+    plan.save("plan/")
+
+Importing this package imports neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import PartitionError, TraceError, UsageError, VerificationError
+
+if TYPE_CHECKING:
+    from .api import partition
+    from .ipu_config import IPUConfig
+    from .plan import PartitionPlan
+
+__version__ = "0.1.0"
+__all__ = [
+    "IPUConfig",
+    "PartitionError",
+    "PartitionPlan",
+    "TraceError",
+    "UsageError",
+    "VerificationError",
+    "partition",
+]
+
+_LAZY = {"partition": "api", "PartitionPlan": "plan", "IPUConfig": "ipu_config"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)

@@ -1,0 +1,134 @@
+"""Where blocks may begin in one model, and what binds each to an IPU: the family table, or the graph alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .cost.graph import CostGraph
+from .cost.segments import Start, free_starts
+from .machine import Placement
+
+if TYPE_CHECKING:
+    from .families import ResolvedBlock, ResolvedFamily
+    from .families.table import Adapter, Ipu
+    from .trace import TracedModel
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSpec:
+    """A place where a block begins, before the planner has chosen its IPU."""
+
+    module: str
+    alternatives: tuple[str, ...] = ()
+    user_id: str = ""
+    """'' where the graph alone says where blocks may begin."""
+    ipu: Ipu = "layer"
+    with_module: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    blocks: tuple[BlockSpec, ...]
+    """In call order."""
+    starts: tuple[Start, ...]
+    checkpoints: tuple[str, ...]
+    """Modules whose output is a recomputation checkpoint."""
+    adapters: tuple[Adapter, ...] = ()
+    free: bool = False
+    """True: any unit may go anywhere the planner's search space allows."""
+
+
+def family_layout(traced: TracedModel, family: ResolvedFamily, adapters: Sequence[Adapter]) -> Layout:
+    """The layout that the optimum-graphcore class of `family` prescribes."""
+    blocks = _in_call_order(traced, (*family.layers, *family.blocks))
+    return Layout(blocks, tuple(_starts(blocks)), family.checkpoints, tuple(adapters))
+
+
+def free_layout(traced: TracedModel, family: ResolvedFamily | None = None, adapters: Sequence[Adapter] = ()) -> Layout:
+    """A layout that binds nothing to an IPU.
+
+    Where `family` is known, blocks begin where its table lets them, so that their paths hold on the IPU host; else at
+    every call the planner can afford, with checkpoints on repeated layers.
+    """
+    if family is not None:
+        blocks = _in_call_order(traced, (*family.layers, *family.blocks))
+        loose = tuple(replace(block, ipu="layer", with_module=None) for block in blocks)
+        return Layout(loose, tuple(_starts(blocks)), family.checkpoints, tuple(adapters), free=True)
+    starts = free_starts(traced)
+    names = tuple(BlockSpec(start.module) for start in starts)
+    return Layout(names, starts, _repeated_layers(call.module for call in traced.calls), free=True)
+
+
+def _in_call_order(traced: TracedModel, blocks: Iterable[ResolvedBlock]) -> tuple[BlockSpec, ...]:
+    """Blocks whose hook fires once, in the order it fires."""
+    positions = {call.module: i for i, call in enumerate(traced.calls)}
+    found = [
+        BlockSpec(b.module, b.alternatives, b.user_id, b.ipu, b.with_module) for b in blocks if b.module in positions
+    ]
+    return tuple(sorted(found, key=lambda block: positions[block.module]))
+
+
+def placement(layout: Layout, graph: CostGraph, ipus: int) -> Placement:
+    """What binds the units of `graph` (made from `layout.starts`) to a replica of `ipus` IPUs."""
+    names = [unit.name for unit in graph.units]
+    index = {name: i for i, name in enumerate(names)}
+    specs = {block.module: block for block in layout.blocks if block.module in index}
+    joined = {start.module for start in layout.starts if start.joins}
+    fixed = {"last": ipus - 1}
+    pins = tuple(
+        (index[m], fixed[b.ipu] if b.ipu == "last" else b.ipu)
+        for m, b in specs.items()
+        if b.ipu == "last" or isinstance(b.ipu, int)
+    )
+    return Placement(
+        ipus=ipus,
+        pins=tuple(sorted(pins)),
+        forbidden_cuts=frozenset(
+            [index[m] for m, b in specs.items() if b.ipu == "next"]
+            + [i - 1 for i, name in enumerate(names) if i and (name not in specs or name in joined)]
+        ),
+        sequential=frozenset() if layout.free else frozenset(index[m] for m, b in specs.items() if b.ipu == "layer"),
+        together=tuple((index[b.with_module], index[m]) for m, b in specs.items() if b.with_module in index),
+        activation_parameters=_activations(layout, graph, index),
+        checkpoints=frozenset(_checkpoint_units(layout.checkpoints, graph)),
+    )
+
+
+def _starts(blocks: Iterable[BlockSpec]) -> Iterable[Start]:
+    """A block whose id was begun before continues that stage."""
+    first: dict[str, str] = {}
+    for block in blocks:
+        joins = first.get(block.user_id)
+        first.setdefault(block.user_id, block.module)
+        yield Start(block.module, joins)
+
+
+def _activations(layout: Layout, graph: CostGraph, index: Mapping[str, int]) -> dict[str, int]:
+    """Weights that an adapter turns into an activation -> the unit that makes it."""
+    names = {alias: p.name for p in graph.parameters.values() for alias in (p.name, *p.aliases)}
+    return {names[a.parameter]: index.get(a.module, 0) for a in layout.adapters if a.parameter in names}
+
+
+def _checkpoint_units(modules: Sequence[str], graph: CostGraph) -> Iterable[int]:
+    """The last unit of each module: the one whose output is the module's."""
+    for module in modules:
+        inside = [
+            i for i, unit in enumerate(graph.units)
+            if unit.name == module or any(m == module or m.startswith(module + ".") for m in unit.modules)
+        ]  # fmt: skip
+        if inside:
+            yield inside[-1]
+
+
+def _repeated_layers(paths: Iterable[str]) -> tuple[str, ...]:
+    """Outermost modules that are items of a list of at least two: `h.0`, `encoder.layer.3`."""
+    rows: dict[str, list[str]] = {}
+    for path in paths:
+        if match := re.match(r"(.*?)(?:^|\.)(\d+)(?=\.|$)", path):
+            item = match.group(0)
+            if item not in rows.setdefault(match.group(1), []):
+                rows[match.group(1)].append(item)
+    return tuple(item for row in rows.values() if len(row) > 1 for item in row)
