@@ -93,7 +93,7 @@ def _warnings(solved: Solved, kind: Machine) -> list[str]:
     found = list(solved.prepared.warnings)
     if lack := solved.lacks_on_chip_bytes:
         found.append(
-            f"The optimizer state is kept in host memory: on chip, the fullest IPU would lack {lack} bytes. "
+            f"The optimizer state is kept in host memory: on chip, the fullest IPU would lack {lack:,} bytes. "
             "Say where it must be with optimizer_state_offchip."
         )
     if (reserved := kind.reserved_ipus(used)) != used:

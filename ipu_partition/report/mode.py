@@ -39,10 +39,10 @@ def _asked(mode: ModePlan) -> RenderableType:
     rows = {
         "Workload": f"{work.ipus} IPUs x {work.replicas} replicas, micro-batch {work.micro_batch_size}, "
         f"precision {work.precision}, {work.schedule}",
-        "Memory": f"matmul proportion {shown}, recompute checkpoint every layer: "
-        f"{yes(work.recompute_checkpoint_every_layer)}",
+        "Memory": f"matmul proportion {shown}",
     }
     if work.mode == "training":
+        rows["Memory"] += f", recompute checkpoint every layer: {yes(work.recompute_checkpoint_every_layer)}"
         rows["Update"] = (
             f"{work.optimizer}, gradient accumulation {work.gradient_accumulation} "
             f"(at least {mode.minimum_accumulation}), optimizer state off chip: {yes(work.optimizer_state_offchip)}, "
@@ -86,11 +86,16 @@ def _outcome(mode: ModePlan) -> list[RenderableType]:
     proof = f"bound {milliseconds(found.lower_bound_us)}, gap {gap}"
     goal = _goal(mode)
     line = f"{mode.status}: {goal} {milliseconds(found.objective_us)}, {proof}, planner {found.planner}"
-    parts: list[RenderableType] = [words(f"{line}, {found.seconds:.2f} s", "bold green" if mode.fits else "bold red")]
+    parts: list[RenderableType] = [words(f"{line}, {_duration(found.seconds)}", "bold green" if mode.fits else "bold red")]
     if times is not None:
-        update = "" if times.update_us is None else f", weight update {milliseconds(times.update_us)}"
+        update = "" if times.update_us is None else f", a weight update every {milliseconds(times.update_us)}"
         parts.append(words(f"predicted: {times.samples_per_second:,.1f} samples/s{update}"))
     return parts
+
+
+def _duration(seconds: float) -> str:
+    """The document keeps tenths of a second."""
+    return f"{seconds:.1f} s" if seconds >= 0.1 else "under 0.1 s"
 
 
 def _goal(mode: ModePlan) -> str:
