@@ -1,0 +1,43 @@
+"""Planners: plain numbers in, an assignment of units to devices out.
+
+A leaf library: the standard library, and NumPy while a planner solves. It knows neither torch nor IPUs.
+"""
+
+from __future__ import annotations
+
+from .evaluate import TIE, DeviceLoad, Evaluation, evaluate, preferred
+from .memory import MemoryBytes
+from .problem import Device, Problem, Schedule, SharedGroup, Tensor, Unit
+from .registry import Planner, PlannerError, names, parse, specification
+from .solution import Feasible, Infeasible, Optimal, Solution
+from .stages import Stage, stages_of, violations
+from .validation import ProblemError, validate
+
+__all__ = [
+    "TIE",
+    "Device",
+    "DeviceLoad",
+    "Evaluation",
+    "Feasible",
+    "Infeasible",
+    "MemoryBytes",
+    "Optimal",
+    "Planner",
+    "PlannerError",
+    "Problem",
+    "ProblemError",
+    "Schedule",
+    "SharedGroup",
+    "Solution",
+    "Stage",
+    "Tensor",
+    "Unit",
+    "evaluate",
+    "names",
+    "parse",
+    "preferred",
+    "specification",
+    "stages_of",
+    "validate",
+    "violations",
+]

@@ -1,0 +1,64 @@
+"""Why no assignment exists at all: a smallest set of constraints that already exclude each other, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from ..problem import Device, Problem, Schedule, Unit
+
+SHAPE = (
+    "first visits follow device order, and a stage returns to a device only around a unit pinned there "
+    "or tied to an earlier one"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """One thing the problem asks for, and the problem without it."""
+
+    words: str
+    relax: Callable[[Problem], Problem]
+
+
+def explain(problem: Problem, possible: Callable[[Problem], bool | None]) -> str:
+    """Drop constraints one by one as long as the rest stays impossible; name what is left.
+
+    ``possible`` may answer None for "not known": the constraint is then kept, so the set may not be smallest.
+    """
+    core, named = _bare(problem), []
+    for constraint in constraints(problem):
+        without = constraint.relax(core)
+        if possible(without) is False:
+            core = without
+        else:
+            named.append(constraint.words)
+    return f"no assignment obeys all of this: {'; '.join(named)} ({SHAPE})"
+
+
+def constraints(problem: Problem) -> Iterator[Constraint]:
+    """Everything that can be given up, the least telling first."""
+    names = [unit.name for unit in problem.units]
+    if problem.sequential:
+        yield Constraint("sequential units never step back", lambda p: replace(p, sequential=frozenset()))
+    for cut in sorted(problem.forbidden_cuts):
+        words = f"units {names[cut]!r} and {names[cut + 1]!r} may not be parted"
+        yield Constraint(words, lambda p, cut=cut: replace(p, forbidden_cuts=p.forbidden_cuts - {cut}))  # type: ignore[misc]
+    for group in problem.groups:
+        if group.colocate and problem.schedule is not Schedule.SHARDED:
+            words = f"group {group.name!r} must be on one device"
+            yield Constraint(words, lambda p, g=group: replace(p, groups=tuple(o for o in p.groups if o != g)))  # type: ignore[misc]
+    for unit, device in problem.pins:
+        words = f"unit {names[unit]!r} is pinned to device {device}"
+        yield Constraint(words, lambda p, pin=(unit, device): replace(p, pins=tuple(o for o in p.pins if o != pin)))  # type: ignore[misc]
+    if not problem.allow_empty:
+        yield Constraint(
+            f"each of {len(problem.devices)} devices must hold a unit", lambda p: replace(p, allow_empty=True)
+        )
+
+
+def _bare(problem: Problem) -> Problem:
+    """The constraints alone: no time, no memory."""
+    units = tuple(Unit(unit.name, 0.0) for unit in problem.units)
+    groups = tuple(replace(group, bytes=0, update_bytes=0) for group in problem.groups)
+    return replace(problem, units=units, devices=(Device(0),) * len(problem.devices), groups=groups, tensors=())

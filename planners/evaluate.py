@@ -1,0 +1,173 @@
+"""The one judge of assignments. Planners search as they like; what they report comes from here.
+
+**Stages** are maximal runs of units on one device, numbered in unit order; a device without units has none.
+
+**Validity** (:func:`planners.stages.violations`): length and range; pins; forbidden cuts; tied groups (``colocate``) on
+one device unless the schedule is sharded, which copies weights; sequential units never step back; every device holds a
+unit unless ``allow_empty``; first visits to the devices run in increasing order (``allow_empty`` may skip any of
+them); a later stage on a visited device holds a unit pinned to that device, or a member of a ``colocate`` group that
+has another member in an earlier stage of that device. Lack of memory is no violation but a shortfall per device.
+
+**Time of a device** = sum over its stages / speed + copies. A stage costs, in training, forward + backward + forward
+again (recomputation); in the last stage only the units up to its last checkpoint are recomputed. Forward only, a
+stage costs its forward. Copies: a tensor costs ``(bytes + gradient_bytes in training) * copy_us_per_byte`` once on each
+device that reads it and does not make it, and once on the maker where any other device reads it. The host gives its
+tensors for nothing to the device of their first reader, which from then on counts as the maker. Sharded, only the
+receivers pay: nothing overlaps, so a copy is one event.
+
+**Objective**: pipelined, the cycle time = the largest device time; sharded, the latency = the sum of device times.
+
+**Memory of a device** = base + resident + shared groups (each once) + code + stash + working memory.
+
+- Working memory = max(compute peak, update peak). Compute peak = max over recompute segments of (sum of live + largest
+  transient); a segment is a run of units within a stage that ends with a checkpoint. Forward only, it is the largest
+  transient. Update peak (training) = largest update of the units and groups here.
+- Stash = depth x bytes (:func:`planners.stages.stash_depth`), of the checkpoints of each stage ``s`` (training: depth
+  ``2(S-1-s)+1``, 0 in the last stage), and of each tensor that a stage here reads without making it. For the latter,
+  once per tensor and device: ``r`` = the earliest stage here, other than the maker, that reads it; ``h`` = the
+  making stage if that is here too, else ``r``. Training: ``2S-1-r-h``, 0 where ``r == h == S-1``. Pipelined inference:
+  ``r-h+1``. Sharded: 1. A checkpointed output that returns to its own device is counted twice at worst.
+
+**Order of preference** (:func:`preferred`): lowest objective; then lowest peak memory of a device; then fewest bytes
+received; then lowest sum of squared device times. Each criterion chooses among all assignments that tie on the ones
+before. Ties: the two integers are compared exactly; objective and sum of squares count as equal to the least one if
+they are at most ``1 + TIE`` times that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .memory import MemoryBytes, memory_of
+from .problem import Problem, Schedule, Tensor, Unit
+from .stages import Stage, stages_of, violations
+
+TIE = 1e-9
+"""Relative difference below which two times are one."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLoad:
+    """What one device does and holds."""
+
+    time_us: float
+    """Work and copies."""
+    copy_us: float
+    """The part of ``time_us`` that is copies."""
+    memory: MemoryBytes
+    capacity_bytes: int
+
+    @property
+    def shortfall_bytes(self) -> int:
+        return max(0, self.memory.total - self.capacity_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything the rules say about one assignment."""
+
+    violations: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    devices: tuple[DeviceLoad, ...]
+    objective_us: float
+    """Cycle time, or latency where sharded."""
+    copied_bytes: int
+    """Received by devices from devices, gradients included in training."""
+
+    @property
+    def valid(self) -> bool:
+        """Within the search space; it may still lack memory."""
+        return not self.violations
+
+    @property
+    def fits(self) -> bool:
+        return self.shortfall_bytes == 0
+
+    @property
+    def shortfall_bytes(self) -> int:
+        """The lack of the device that lacks most."""
+        return max((device.shortfall_bytes for device in self.devices), default=0)
+
+    @property
+    def peak_bytes(self) -> int:
+        return max((device.memory.total for device in self.devices), default=0)
+
+    @property
+    def evenness(self) -> float:
+        """Sum of squared device times (us^2): the lower, the more even."""
+        return sum(device.time_us**2 for device in self.devices)
+
+    def key(self) -> tuple[float, int, int, float]:
+        """The criteria in order. Compare with :func:`preferred`, which knows when times tie."""
+        return self.objective_us, self.peak_bytes, self.copied_bytes, self.evenness
+
+
+def evaluate(problem: Problem, assignment: Sequence[int]) -> Evaluation:
+    """Judge an assignment by the rules of this module.
+
+    An assignment of the wrong length or with a device out of range has no loads and an infinite objective;
+    any other is measured even where it breaks rules.
+    """
+    found = violations(problem, assignment)
+    if len(assignment) != len(problem.units) or not all(0 <= d < len(problem.devices) for d in assignment):
+        return Evaluation(found, (), (), float("inf"), 0)
+    stages = stages_of(assignment)
+    sent, received = _copied(problem, assignment)
+    devices = tuple(_load(problem, stages, d, sent[d] + received[d]) for d in range(len(problem.devices)))
+    times = [device.time_us for device in devices]
+    objective = sum(times) if problem.schedule is Schedule.SHARDED else max(times)
+    return Evaluation(found, stages, devices, objective, sum(received))
+
+
+def preferred(evaluations: Sequence[Evaluation]) -> int:
+    """Index of the best by the order of preference above; the first of equals. ValueError where there is none."""
+    left = list(range(len(evaluations)))
+    for criterion, tie in enumerate((TIE, 0.0, 0.0, TIE)):
+        values = [evaluations[i].key()[criterion] for i in left]
+        most = min(values) * (1 + tie)
+        left = [i for i, value in zip(left, values, strict=True) if value <= most]
+    return left[0]
+
+
+def _load(problem: Problem, stages: Sequence[Stage], device: int, copied_bytes: int) -> DeviceLoad:
+    own = (stage for stage in stages if stage.device == device)
+    work_us = sum(stage_us(problem, stage) for stage in own) / problem.devices[device].speed
+    copy_us = copied_bytes * problem.copy_us_per_byte
+    memory = memory_of(problem, stages, device)
+    return DeviceLoad(work_us + copy_us, copy_us, memory, problem.devices[device].capacity_bytes)
+
+
+def stage_us(problem: Problem, stage: Stage) -> float:
+    """Time of a stage at speed 1, copies not included."""
+    units = problem.units[stage.start : stage.stop]
+    forward_us = sum(unit.forward_us for unit in units)
+    if problem.schedule is not Schedule.TRAINING:
+        return forward_us
+    again = units if stage.stop < len(problem.units) else _recomputed_in_last(units)
+    return forward_us + sum(unit.backward_us for unit in units) + sum(unit.forward_us for unit in again)
+
+
+def _recomputed_in_last(units: Sequence[Unit]) -> Sequence[Unit]:
+    last = max((i for i, unit in enumerate(units) if unit.checkpoint_bytes), default=-1)
+    return units[: last + 1]
+
+
+def _copied(problem: Problem, assignment: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Bytes sent and received by each device; nothing is charged to the sender where the schedule is sharded."""
+    sent, received = ([0] * len(problem.devices) for _ in range(2))
+    for tensor in problem.tensors:
+        if not tensor.readers:
+            continue
+        maker = assignment[tensor.readers[0] if tensor.producer is None else tensor.producer]
+        others = {assignment[reader] for reader in tensor.readers} - {maker}
+        for device in others:
+            received[device] += moved_bytes(problem, tensor)
+        if others and problem.schedule is not Schedule.SHARDED:
+            sent[maker] += moved_bytes(problem, tensor)
+    return sent, received
+
+
+def moved_bytes(problem: Problem, tensor: Tensor) -> int:
+    """What one copy of the tensor moves: forward, and in training its gradient back."""
+    return tensor.bytes + (tensor.gradient_bytes if problem.schedule is Schedule.TRAINING else 0)
