@@ -171,6 +171,36 @@ def test_layers_stay_low_where_a_later_layer_returns() -> None:
     assert found.assignment == (0, 0, 1, 0)
 
 
+def test_a_later_return_may_take_over_work() -> None:
+    """After the first return one device is still unvisited, but the second return takes unit e from it."""
+    units = tuple(Unit(name, us) for name, us in zip("abcdef", (0.0, 0.0, 0.0, 0.0, 1.0, 1.0), strict=True))
+    ties = (SharedGroup("first", (0, 2), 4, True), SharedGroup("second", (1, 3), 4, True))
+    problem = Problem(units, (Device(99),) * 3, Schedule.INFERENCE, groups=ties)
+    assert_same(Chain()(problem), Brute()(problem))
+
+
+def test_a_later_return_may_make_sending_unnecessary() -> None:
+    """Unit a would have to send to e, were e not to return to its device."""
+    units = tuple(Unit(name, us) for name, us in zip("abcyde", (1.0, 8.0, 1.0, 4.0, 8.0, 1.0), strict=True))
+    far = (Tensor("far", 0, (5,), 15),)
+    pins = ((0, 0), (1, 1), (2, 0), (4, 1), (5, 0))
+    problem = Problem(units, (Device(99),) * 2, Schedule.INFERENCE, far, copy_us_per_byte=1.0, pins=pins)
+    found = Chain()(problem)
+    assert_same(found, Brute()(problem))
+    assert found.assignment == (0, 1, 0, 0, 1, 0)
+
+
+def test_what_one_return_makes_and_another_reads_is_kept_between() -> None:
+    """Five stages: made in stage 2 and read in stage 4 of the same device, so three steps pass before its backward."""
+    units = tuple(Unit(name, 1.0) for name in "abcde")
+    pins = tuple(enumerate((0, 1, 0, 1, 0)))
+    problem = Problem(units, (Device(29),) * 2, Schedule.TRAINING, (Tensor("skip", 2, (4,), 10),), pins=pins)
+    found = Chain()(problem)
+    assert_same(found, Brute()(problem))
+    assert isinstance(found, Infeasible)
+    assert found.shortfall_bytes == 1
+
+
 UNITS = tuple(Unit(name, 1.0) for name in "abcd")
 PLAIN = Problem(UNITS, (Device(9),) * 3, Schedule.INFERENCE)
 TIE = (SharedGroup("table", (0, 3), 1, colocate=True),)
