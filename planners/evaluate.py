@@ -2,11 +2,11 @@
 
 **Stages** are maximal runs of units on one device, numbered in unit order; a device without units has none.
 
-**Validity** (:func:`planners.stages.violations`): length and range; pins; forbidden cuts; tied groups (``colocate``) on
-one device unless the schedule is sharded, which copies weights; sequential units never step back; every device holds a
-unit unless ``allow_empty``; first visits to the devices run in increasing order (``allow_empty`` may skip any of
-them); a later stage on a visited device holds a unit pinned to that device, or a member of a ``colocate`` group that
-has another member in an earlier stage of that device. Lack of memory is no violation but a shortfall per device.
+**Validity** (:func:`planners.stages.violations`): length and range; pins; forbidden cuts; tied groups (``colocate``)
+on one device; sequential units never step back; every device holds a unit unless ``allow_empty``; first visits to the
+devices run in increasing order (``allow_empty`` may skip any of them); a later stage on a visited device holds a unit
+pinned to that device, or a member of a ``colocate`` group that has another member in an earlier stage of that device.
+Lack of memory is no violation but a shortfall per device.
 
 **Time of a device** = sum over its stages / speed + copies. A stage costs, in training, forward + backward + forward
 again (recomputation); in the last stage only the units up to its last checkpoint are recomputed. Forward only, a

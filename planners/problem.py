@@ -66,7 +66,8 @@ class SharedGroup:
     members: tuple[int, ...]
     bytes: int
     colocate: bool
-    """True: all members must be on one device (a tied weight under pipelining). False: a copy per device."""
+    """True: all members must be on one device (a tied weight under pipelining; where weights are copied, as sharding
+    does, leave it False). False: a copy per device."""
     update_bytes: int = 0
     """As :attr:`Unit.update_bytes`."""
 

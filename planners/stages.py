@@ -74,8 +74,6 @@ def _cuts(problem: Problem, assignment: Sequence[int]) -> Iterator[str]:
 
 
 def _ties(problem: Problem, assignment: Sequence[int]) -> Iterator[str]:
-    if problem.schedule is Schedule.SHARDED:
-        return
     for group in problem.groups:
         devices = sorted({assignment[unit] for unit in group.members})
         if group.colocate and len(devices) > 1:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from ..evaluate import moved_bytes
-from ..problem import Problem, Schedule
+from ..problem import Problem
 from .homes import Homes
 from .measures import Measures
 from .spans import Ints, Items, Rectangles, differences
@@ -66,11 +66,6 @@ class Blocks:
         """Blocks of each ``colocate`` group that has more than one."""
         groups = [self.blocks_of(group.members) for group in self.problem.groups if group.colocate]
         return tuple(sorted({blocks for blocks in groups if len(blocks) > 1}))
-
-    @property
-    def tied(self) -> bool:
-        """Whether ties bind, or merely give a stage a reason to return (sharding copies weights)."""
-        return self.problem.schedule is not Schedule.SHARDED
 
     @cached_property
     def pinned(self) -> tuple[int | None, ...]:

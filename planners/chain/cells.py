@@ -87,7 +87,7 @@ class CellMaker:
     def ties(self) -> list[tuple[int, ...]]:
         """Tied blocks below the horizon."""
         below = [tuple(m for m in members if m < self.horizon) for members in self.blocks.ties]
-        return [members for members in below if members] if self.blocks.tied else []
+        return [members for members in below if members]
 
     @cached_property
     def no_layers(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from ..problem import Device, Problem, Schedule, Unit
+from ..problem import Device, Problem, Unit
 
 SHAPE = (
     "first visits follow device order, and a stage returns to a device only around a unit pinned there "
@@ -45,7 +45,7 @@ def constraints(problem: Problem) -> Iterator[Constraint]:
         words = f"units {names[cut]!r} and {names[cut + 1]!r} may not be parted"
         yield Constraint(words, lambda p, cut=cut: replace(p, forbidden_cuts=p.forbidden_cuts - {cut}))  # type: ignore[misc]
     for group in problem.groups:
-        if group.colocate and problem.schedule is not Schedule.SHARDED:
+        if group.colocate:
             words = f"group {group.name!r} must be on one device"
             yield Constraint(words, lambda p, g=group: replace(p, groups=tuple(o for o in p.groups if o != g)))  # type: ignore[misc]
     for unit, device in problem.pins:

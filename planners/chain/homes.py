@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ..problem import Problem, Schedule
+from ..problem import Problem
 
 
 class ContradictionError(Exception):
@@ -64,8 +64,7 @@ def _clusters(problem: Problem) -> tuple[int, ...]:
     """First unit of the set of each unit, by merging."""
     cluster = list(range(len(problem.units)))
     together: list[tuple[int, ...]] = [(unit, unit + 1) for unit in problem.forbidden_cuts]
-    if problem.schedule is not Schedule.SHARDED:
-        together += [group.members for group in problem.groups if group.colocate]
+    together += [group.members for group in problem.groups if group.colocate]
     for members in together:
         found = {cluster[unit] for unit in members}
         cluster = [min(found) if first in found else first for first in cluster]

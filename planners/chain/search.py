@@ -105,7 +105,7 @@ def _returns(blocks: Blocks, device: int) -> Bools:
     for block, home in enumerate(blocks.home):
         if home == device:
             allowed[block + 1, :] = allowed[:, block] = False
-    for members in blocks.ties if blocks.tied else ():
+    for members in blocks.ties:
         holds = blocks.any_of(members) > 0
         for member in members:
             allowed[member + 1] &= ~holds[member + 1]

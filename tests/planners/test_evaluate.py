@@ -126,7 +126,7 @@ def test_a_return_needs_a_reason() -> None:
     assert evaluate(replace(free, pins=((3, 0),)), (0, 1, 0, 0)).valid
     copies = (SharedGroup("copied", (0, 3), 1, colocate=False),)
     assert not evaluate(replace(free, groups=copies), (0, 1, 1, 0)).valid
-    assert evaluate(replace(TIED, schedule=Schedule.SHARDED), (0, 1, 1, 1)).valid
+    assert not evaluate(replace(TIED, schedule=Schedule.SHARDED), (0, 1, 1, 1)).valid
 
 
 def test_devices_may_be_skipped_where_they_may_be_empty() -> None:
