@@ -86,7 +86,8 @@ def _outcome(mode: ModePlan) -> list[RenderableType]:
     proof = f"bound {milliseconds(found.lower_bound_us)}, gap {gap}"
     goal = _goal(mode)
     line = f"{mode.status}: {goal} {milliseconds(found.objective_us)}, {proof}, planner {found.planner}"
-    parts: list[RenderableType] = [words(f"{line}, {_duration(found.seconds)}", "bold green" if mode.fits else "bold red")]
+    style = "bold green" if mode.fits else "bold red"
+    parts: list[RenderableType] = [words(f"{line}, {_duration(found.seconds)}", style)]
     if times is not None:
         update = "" if times.update_us is None else f", a weight update every {milliseconds(times.update_us)}"
         parts.append(words(f"predicted: {times.samples_per_second:,.1f} samples/s{update}"))
