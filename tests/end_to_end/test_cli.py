@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -136,3 +137,17 @@ def test_help_is_quick_and_needs_no_torch() -> None:
         seconds.append(time.perf_counter() - begin)
     assert "--ipus" in run.stdout
     assert min(seconds) < 1.0
+
+
+def test_an_interruption_leaves_nothing_behind(tmp_path: Path) -> None:
+    output = tmp_path / "plan"
+    command = [sys.executable, "-m", "ipu_partition", "--model", "gpt2-xl", "--ipus", "8", "--output", str(output)]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(2.5)
+    run.send_signal(signal.SIGINT)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert out == ""
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert not output.exists()
