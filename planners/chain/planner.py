@@ -29,10 +29,16 @@ class Chain:
     the answer is the best found, with a lower bound that was proved.
     """
 
-    time_limit: float = 60.0
+    time_limit: float = 10.0
     """Seconds."""
-    skeletons: int = 1_000_000
+    skeletons: int = 100_000
     """Partial and complete skeletons to look at: a limit that, unlike seconds, is the same on every machine."""
+
+    def __post_init__(self) -> None:
+        if not self.time_limit >= 0 or self.skeletons < 0:
+            raise ValueError(
+                f"chain has time_limit {self.time_limit} and skeletons {self.skeletons}, expected 0 or more"
+            )
 
     def __call__(self, problem: Problem, clock: Callable[[], float] = time.perf_counter) -> Solution:
         """ProblemError where the problem is malformed. ``clock`` counts seconds."""
