@@ -77,7 +77,18 @@ class Builder:
         return busy + time.accumulate_us(parameters, precision, self.machine, self.time)
 
     def checkpointed(self, index: int) -> bool:
-        return self.training and self.workload.recompute_checkpoint_every_layer and index in self.placement.checkpoints
+        """On one IPU nothing is pipelined, and PopTorch recomputes nothing
+        (graphcore/poptorch:popart_compiler/source/Compiler.cpp, `initSession`)."""
+        return (
+            self.training
+            and self.ipus > 1
+            and self.workload.recompute_checkpoint_every_layer
+            and index in self.placement.checkpoints
+        )
+
+    @property
+    def ipus(self) -> int:
+        return self.workload.ipus if self.placement.ipus is None else self.placement.ipus
 
     def transient(self, cost: UnitCost) -> int:
         gradient = max((self.parameter(n).gradient for n in cost.parameters), default=0)

@@ -9,8 +9,6 @@ from ..cost.graph import UnitCost
 from ..workload import Mode, Workload
 from .constants import HEAVY_KINDS, CodeBytes, CodeModel, MemoryModel
 
-CODE_TERMS = ("vertex_code", "vertex_state", "exchange_code", "control_code")
-
 
 def code_model(workload: Workload, model: MemoryModel) -> CodeModel:
     return model.training_code if workload.mode is Mode.TRAINING else model.inference_code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planners.evaluate import Evaluation
+from planners.problem import Schedule
 
 from . import update
 from .memory import TERMS, add, imbalance_bytes
@@ -23,7 +24,7 @@ def device_terms(costing: Costing, evaluation: Evaluation, device: int) -> dict[
     memory = evaluation.devices[device].memory
     units = units_on(evaluation, device)
     working = {
-        "stash": memory.stash,
+        "received" if costing.problem.schedule is Schedule.SHARDED else "stash": memory.stash,
         "recompute": memory.live,
         "temporaries": memory.transient,
         "weight_update": memory.update_excess,

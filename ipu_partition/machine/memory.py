@@ -15,6 +15,7 @@ TERMS = (
     "gradient_accumulators",
     "optimizer_state",
     "stash",
+    "received",
     "recompute",
     "temporaries",
     "weight_update",
@@ -25,8 +26,6 @@ TERMS = (
     "imbalance",
 )
 """Names shown to users, in the order shown."""
-
-PARAMETER_TERMS = TERMS[:3]
 
 
 @dataclass(frozen=True, slots=True)

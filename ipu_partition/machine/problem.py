@@ -59,7 +59,7 @@ def make_problem(
     device = Device(capacity_bytes=capacity, base_bytes=sum(base.values()))
     problem = Problem(
         units=tuple(builder.unit(i, terms) for i, terms in enumerate(unit_terms)),
-        devices=(device,) * (workload.ipus if placement.ipus is None else placement.ipus),
+        devices=(device,) * builder.ipus,
         schedule=schedule_of(workload),
         tensors=builder.tensors(),
         groups=tuple(group for group, _ in shared),
