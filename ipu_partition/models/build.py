@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 _ABSENT = object()
+PLAIN_OUTPUT: Mapping[str, object] = {
+    "use_cache": False,
+    "return_dict": True,
+    "output_attentions": False,
+    "output_hidden_states": False,
+}
+"""What a forward pass on an IPU returns: a compiled program keeps no cache and gives out what is asked for."""
 
 
 def build(
@@ -40,8 +47,9 @@ def build(
     if training:
         set_problem_type(spec, config)
         warnings += _set_neutral(config)
-    if hasattr(config, "use_cache"):
-        config.use_cache = False
+    for field, value in PLAIN_OUTPUT.items():
+        if hasattr(config, field):
+            setattr(config, field, value)
     return _construct(spec, config), warnings
 
 

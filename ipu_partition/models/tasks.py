@@ -29,13 +29,15 @@ def find_task(name: str) -> Task:
 
 
 def class_for(task: Task, config: Any, remote: Mapping[str, Any] | None = None) -> type[nn.Module] | None:
-    """The class for this task, one that the configuration names if there is one, or None. `remote` maps Auto classes to trusted code of the model's repository."""
-    candidates = [
-        found
-        for route in task.routes
-        if (found := _remote_class(route, config, remote) or _mapped_class(route, config)) is not None
-        and (route.needs is None or route.needs in parameters(found))
-    ]
+    """The class for this task, or None: one that the configuration names if there is one, else the first route's.
+
+    `remote` maps Auto classes to trusted code of the model's repository.
+    """
+    candidates = []
+    for route in task.routes:
+        found = _remote_class(route, config, remote) or _mapped_class(route, config)
+        if found is not None and (route.needs is None or route.needs in parameters(found)):
+            candidates.append(found)
     named = [found for found in candidates if found.__name__ in named_architectures(config)]
     return next(iter((*named, *candidates)), None)
 

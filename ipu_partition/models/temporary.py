@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .build import PLAIN_OUTPUT
 from .table import switches
 
 if TYPE_CHECKING:
     from torch import nn
 
-HOST = {"use_cache": False, "_attn_implementation": "eager"}
-"""An IPU has no fused attention, and a compiled forward pass returns no cache."""
+HOST: Mapping[str, object] = {
+    **PLAIN_OUTPUT,
+    "_attn_implementation": "eager",
+}
+"""An IPU has no fused attention."""
 
 
 @contextmanager
