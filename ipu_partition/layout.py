@@ -89,12 +89,28 @@ def placement(layout: Layout, graph: CostGraph, ipus: int) -> Placement:
         forbidden_cuts=frozenset(
             [index[m] for m, b in specs.items() if b.ipu == "next"]
             + [i - 1 for i, name in enumerate(names) if i and (name not in specs or name in joined)]
+            + [cut for first, last in _kept_whole(layout, graph) for cut in range(first, last)]
         ),
         sequential=frozenset() if layout.free else frozenset(index[m] for m, b in specs.items() if b.ipu == "layer"),
         together=tuple((index[b.with_module], index[m]) for m, b in specs.items() if b.with_module in index),
         activation_parameters=_activations(layout, graph, index),
         checkpoints=frozenset(_checkpoint_units(layout.checkpoints, graph)),
     )
+
+
+MANY_READERS = 3
+"""A weight that more units read than these is not parted in a free plan: its readers stay one stage."""
+
+
+def _kept_whole(layout: Layout, graph: CostGraph) -> Iterable[tuple[int, int]]:
+    """First and last reader of every weight that many units read. All must be on one IPU; letting stages return to it
+    around each of them would search an exponential number of plans that no one would run."""
+    activations = {a.parameter for a in layout.adapters}
+    if layout.free:
+        for parameter in graph.parameters.values():
+            readers = graph.readers(parameter.name)
+            if len(readers) > MANY_READERS and activations.isdisjoint((parameter.name, *parameter.aliases)):
+                yield readers[0], readers[-1]
 
 
 def _starts(blocks: Iterable[BlockSpec]) -> Iterable[Start]:

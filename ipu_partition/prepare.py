@@ -65,9 +65,13 @@ def prepare(spec: ModelSpec, request: Request, mode: Mode, target: Target, progr
     with as_planned(model, training=training) as changes:
         traced = trace(model, inputs, training=training, loss=spec.loss if training else None)
     progress(f"costing {spec.architecture} ({mode.value})")
+    if training and spec.loss is not None:
+        _check_loss(traced)
     shown = described_shapes(spec, shapes, with_labels=declared is None)
     layout = _layout(traced, model, rule, obeyed is None)
-    frozen = tuple(f"{prefix}." for prefix in obeyed.frozen) if obeyed else ()
+    frozen = [name for name in traced.parameters if obeyed and obeyed.is_frozen(name)]
+    if frozen and training and obeyed:
+        warnings += (f"{obeyed.optimum_class} does not train {', '.join(obeyed.frozen)}; planned so.",)
     warnings += changes
     graph = cost_graph(traced, layout.starts, float_bytes=request.precision_kind.float_bytes, frozen=frozen)
     if declared:
@@ -77,6 +81,17 @@ def prepare(spec: ModelSpec, request: Request, mode: Mode, target: Target, progr
             "unit after the logits.",
         )
     return Prepared(mode, traced, layout, graph, obeyed, shown, warnings)
+
+
+def _check_loss(traced: TracedModel) -> None:
+    """UsageError where what the user's loss returned is not one number."""
+    values = [node.meta["val"] for node in traced.outputs]
+    shapes = [tuple(value.shape) for value in values]
+    if shapes != [()] or not values[0].is_floating_point():
+        raise UsageError(
+            f"loss= returned {len(values)} tensors of shapes {shapes}, expected one floating-point number. "
+            "Try loss=lambda output: output.mean()."
+        )
 
 
 def _shapes(request: Request) -> Shapes:

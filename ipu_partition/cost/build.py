@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import TraceError
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def cost_graph(
-    traced: TracedModel, starts: Sequence[Start], *, float_bytes: int = 2, frozen: Sequence[str] = ()
+    traced: TracedModel, starts: Sequence[Start], *, float_bytes: int = 2, frozen: Iterable[str] = ()
 ) -> CostGraph:
     """Cost of `traced` cut at `starts`, with floats of `float_bytes` bytes on the device.
 
-    `frozen` names parameter prefixes that are not trained. Raises :class:`TraceError`.
+    `frozen` names parameters that are not trained. Raises :class:`TraceError`.
     """
-    flow = Dataflow(traced, float_bytes, tuple(frozen))
+    flow = Dataflow(traced, float_bytes, frozenset(frozen))
     parts = segments(traced, starts)
     unit_of = {node: i for i, part in enumerate(parts) for node in part.nodes}
     saved = saved_by_unit(flow, unit_of, len(parts))

@@ -89,7 +89,7 @@ def contained_modules(traced: TracedModel, parts: Sequence[Segment]) -> tuple[tu
     return tuple(tuple(paths) for paths in found)
 
 
-def free_starts(traced: TracedModel, limit: int = 200) -> tuple[Start, ...]:
+def free_starts(traced: TracedModel, limit: int = 100) -> tuple[Start, ...]:
     """Starts for a model without rules of its own: all modules called once down to the deepest nesting level that
     gives at most `limit` units (at least the outermost level), the outermost module where several begin together."""
     depths = sorted({_depth(call.module) for call in traced.calls})

@@ -34,8 +34,8 @@ class Dataflow:
 
     traced: TracedModel
     float_bytes: int
-    frozen: tuple[str, ...] = ()
-    """Prefixes of parameter names that are not trained."""
+    frozen: frozenset[str] = frozenset()
+    """Names of parameters that are not trained."""
 
     def bytes_of(self, node: fx.Node) -> int:
         """Bytes of the value on the device: a float takes the precision's width, an integer 4, a bool 1."""
@@ -60,8 +60,7 @@ class Dataflow:
 
     def trainable(self, name: str) -> bool:
         parameter = self.traced.parameters[name]
-        names = (parameter.name, *parameter.aliases)
-        return parameter.trainable and not any(n.startswith(self.frozen) for n in names if self.frozen)
+        return parameter.trainable and self.frozen.isdisjoint((parameter.name, *parameter.aliases))
 
     def operands(self, node: fx.Node) -> list[fx.Node]:
         """Tensor arguments, in order, each once."""
