@@ -33,7 +33,7 @@ def partition(
     model: str | os.PathLike[str] | PretrainedConfig | nn.Module,
     ipus: int | None = None,
     *,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] | None = None,
     **options: Unpack[Options],
 ) -> PartitionPlan:
     """Cut `model` into pipeline stages for `ipus` IPUs per replica (default: the smallest power of two that fits).
@@ -51,7 +51,10 @@ def partition(
             f"Unknown option {unknown[0]!r}; expected one of {', '.join(sorted(Options.__annotations__))}."
         )
     request = Request(ipus=ipus, **options)
+    if not isinstance(request.machine, str):
+        raise UsageError(f"machine is {request.machine!r}, expected a name such as 'mk2'.")
     kind = machine(request.machine)
+    progress = progress or _silent
     progress("resolving the model")
     spec = resolve(
         model_argument(model),  # type: ignore[arg-type]
@@ -69,8 +72,12 @@ def partition(
     for mode in modes:
         prepared.append(prepare(spec, request, mode, target, progress))
         progress(f"placing {spec.architecture} ({mode.value})")
-        plans[mode] = _plan(prepared[-1], request, kind, target)
+        plans[mode] = _plan(prepared[-1], request, kind, target, progress)
     return _document(spec, prepared, plans, kind, target, (*spec.warnings, *notes))
+
+
+def _silent(_: str) -> None:
+    """Progress that nobody watches."""
 
 
 def _modes(spec: ModelSpec, request: Request) -> tuple[tuple[Mode, ...], tuple[str, ...]]:
@@ -82,9 +89,12 @@ def _modes(spec: ModelSpec, request: Request) -> tuple[tuple[Mode, ...], tuple[s
     return (Mode.INFERENCE,), (f"Planned for inference only. {spec.loss_note}",)
 
 
-def _plan(prepared: Prepared, request: Request, kind: Machine, target: Target) -> ModePlan:
+def _plan(
+    prepared: Prepared, request: Request, kind: Machine, target: Target, progress: Callable[[str], None]
+) -> ModePlan:
     solved = solve(prepared, request, kind, target)
-    suggested = [] if solved.fits else levers(solved, kind, request.planner)
+    progress(f"solved in {solved.seconds:.3f} s ({prepared.mode.value})")
+    suggested = [] if solved.fits else levers(solved, request, kind)
     return mode_plan(solved, suggested, _warnings(solved, kind))
 
 
@@ -135,7 +145,7 @@ def _document(
         ),
         target=target.value,
         expressible=target is Target.OPTIMUM,
-        optimum_class=rule.optimum_class if rule and target is Target.OPTIMUM else None,
+        optimum_class=rule.optimum_class if rule else None,
         fits=all(plan.fits for plan in plans.values()),
         warnings=[*warnings, *_target_warnings(spec, target, prepared)],
         training=plans.get(Mode.TRAINING),

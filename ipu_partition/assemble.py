@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
 from planners import Infeasible, Optimal, Solution
 from planners.evaluate import Evaluation
 
+from .blocks import blocks_of
 from .machine import device_terms, schedule, update_us
 from .plan_parts import (
     Adapter,
@@ -28,13 +30,10 @@ from .prepare import Prepared
 from .solve import Solved
 from .workload import Mode
 
-SECONDS_DIGITS = 1
-"""Solver time is kept to a tenth of a second: finer, the same request would not give the same bytes."""
-
 
 def mode_plan(solved: Solved, levers: Sequence[Lever], warnings: Sequence[str]) -> ModePlan:
     """The document of one mode. Raises :class:`UsageError` where the accumulation asked for is below the need."""
-    blocks = _blocks(solved)
+    blocks = blocks_of(solved)
     need = _need(solved, blocks)
     return ModePlan(
         workload=_workload(solved, blocks),
@@ -46,7 +45,7 @@ def mode_plan(solved: Solved, levers: Sequence[Lever], warnings: Sequence[str]) 
         checkpoints=_checkpoints(solved),
         adapters=[Adapter(kind=a.kind, module=a.module, method=a.method) for a in solved.prepared.layout.adapters],
         ipus=_ipus(solved),
-        predicted=_predicted(solved, blocks) if solved.fits else None,
+        predicted=_predicted(solved, blocks),
         solution=_solution(solved),
         baselines=[_baseline(name, other, solved) for name, other in solved.baselines],
         minimum_accumulation=need,
@@ -88,27 +87,11 @@ def _stages(solved: Solved) -> list[Stage]:
     ]
 
 
-def _blocks(solved: Solved) -> list[Block]:
-    """Blocks in call order: all that the family's class begins; in a free plan, one wherever the stage changes."""
-    if solved.assignment is None or solved.evaluation is None:
-        return []
-    layout, units = solved.prepared.layout, solved.prepared.graph.units
-    ipu_of = {unit.name: ipu for unit, ipu in zip(units, solved.assignment, strict=True)}
-    stage_of = {u.name: i for i, s in enumerate(solved.evaluation.stages) for u in units[s.start : s.stop]}
-    found: list[Block] = []
-    for spec in layout.blocks:
-        user_id = f"stage{stage_of[spec.module]}" if layout.free and spec.module in stage_of else spec.user_id
-        if spec.module not in ipu_of or (layout.free and found and found[-1].user_id == user_id):
-            continue
-        ipu = ipu_of[spec.module]
-        found.append(Block(module=spec.module, ipu=ipu, user_id=user_id, alternatives=list(spec.alternatives)))
-    return found
-
-
 def _checkpoints(solved: Solved) -> list[Checkpoint]:
     """Modules the generated code keeps the output of, with their names in other versions."""
     layout = solved.prepared.layout
-    if solved.workload.mode is not Mode.TRAINING or not solved.workload.recompute_checkpoint_every_layer:
+    work = solved.workload
+    if work.mode is not Mode.TRAINING or not work.recompute_checkpoint_every_layer or work.ipus == 1:
         return []
     others = {b.module: list(b.alternatives) for b in layout.blocks}
     return [Checkpoint(module=m, alternatives=others.get(m, [])) for m in layout.checkpoints]
@@ -129,9 +112,11 @@ def _ipu(solved: Solved, evaluation: Evaluation, index: int) -> Ipu:
     return Ipu(ipu=index, memory=memory, cycle_us=_us(evaluation.devices[index].time_us))
 
 
-def _predicted(solved: Solved, blocks: Sequence[Block]) -> Predicted:
+def _predicted(solved: Solved, blocks: Sequence[Block]) -> Predicted | None:
+    """Of the plan, or of the assignment that comes nearest to fitting."""
     evaluation, work = solved.evaluation, solved.workload
-    assert evaluation is not None
+    if evaluation is None:
+        return None
     objective = evaluation.objective_us
     if work.mode is Mode.TRAINING:
         update = update_us(solved.costing)
@@ -153,9 +138,12 @@ def _rate(samples: float, update: float | None, **timed: float) -> Predicted:
 
 def _solution(solved: Solved) -> SolutionInfo:
     solution = solved.solution
-    seconds = round(solved.seconds, SECONDS_DIGITS)
+    seconds = float(math.floor(solved.seconds))  # whole ones: finer, the same request would not give the same bytes
     if isinstance(solution, Infeasible):
-        return SolutionInfo(planner=solution.planner, objective_us=None, lower_bound_us=None, gap=None, seconds=seconds)
+        nearest = None if solution.evaluation is None else _us(solution.evaluation.objective_us)
+        return SolutionInfo(
+            planner=solution.planner, objective_us=nearest, lower_bound_us=None, gap=None, seconds=seconds
+        )
     value = solution.evaluation.objective_us
     bound = value if isinstance(solution, Optimal) else solution.lower_bound_us
     gap = (value - bound) / value if value else 0.0
@@ -175,6 +163,7 @@ def _baseline(name: str, solution: Solution, solved: Solved) -> Baseline:
         cycle_us=None if evaluation is None else _us(evaluation.objective_us),
         peak_bytes=peak,
         fits=not isinstance(solution, Infeasible),
+        violations=[] if evaluation is None else list(evaluation.violations),
     )
 
 

@@ -6,8 +6,12 @@ Exit codes: 0 planned and fits, 1 internal, 2 usage, 3 does not fit, 4 cannot be
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import __version__
@@ -28,8 +32,8 @@ def parser() -> argparse.ArgumentParser:
     p = _Parser(
         prog="ipu-partition",
         description="Cut a Transformers model into pipeline stages for Graphcore IPUs. No IPU, SDK or weights needed.",
-        epilog="`ipu-partition models` lists the built-in models. Exit codes: 0 fits, 2 usage, 3 does not fit, "
-        "4 cannot be traced.",
+        epilog="`ipu-partition models` lists the built-in models. Exit codes: 0 planned and fits, 1 internal, 2 usage, "
+        "3 does not fit, 4 cannot be traced.",
     )
     p.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     _model_options(p.add_argument_group("model"))
@@ -108,11 +112,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"ipu-partition: {_one_line(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("ipu-partition: interrupted; nothing was written.", file=sys.stderr)
+        print("ipu-partition: interrupted.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return INTERNAL
+    except OSError as error:
+        print(f"ipu-partition: {error.strerror or error}: {error.filename or 'standard output'}", file=sys.stderr)
+        return UsageError.exit_code
     except Exception as error:  # a defect of ours
         print(f"ipu-partition: internal error: {type(error).__name__}: {_one_line(str(error))}", file=sys.stderr)
         print(
@@ -134,11 +141,30 @@ def _plan(arguments: Sequence[str]) -> int:
         from .emit.files import check_directory
 
         check_directory(output)
-    with progress() as report:
+    with interruptible(), progress() as report:
         plan = partition(model, progress=report, **options)
     written = plan.save(output) if output is not None else ()
     _print(plan, as_json, audit, [str(path) for path in written])
     return FITS if plan.fits else DOES_NOT_FIT
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """While planning, when nothing has been written, an interruption ends the process at once: torch's tracer may not
+    survive an exception that is raised in the middle of it."""
+
+    def leave(*_: object) -> None:
+        os.write(2, b"\nipu-partition: interrupted; nothing was written.\n")
+        os._exit(INTERRUPTED)
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
+        yield
+        return
+    before = signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _print(plan: PartitionPlan, as_json: bool, audit: bool, written: Sequence[str]) -> None:
@@ -152,7 +178,7 @@ def _print(plan: PartitionPlan, as_json: bool, audit: bool, written: Sequence[st
     if audit:
         show(render_audit(plan))
     for path in written:
-        print(f"wrote {path}")
+        print(f"wrote {_one_line(path)}")
 
 
 def _models(arguments: Sequence[str]) -> int:
@@ -180,8 +206,6 @@ def _one_line(text: str) -> str:
 
 
 def _debug() -> bool:
-    import os
-
     return bool(os.environ.get("IPU_PARTITION_DEBUG"))
 
 

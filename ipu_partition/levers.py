@@ -5,26 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from .machine import Machine, device_terms
+from .blocks import blocks_of
+from .machine import Machine, device_terms, schedule
 from .plan_parts import Lever
-from .request import MAX_IPUS
-from .solve import Solved, solve_for
+from .request import MAX_IPUS, Request
+from .solve import Solved, attempt
 from .workload import Mode, Workload
 
 PROPORTIONS = (0.1, 0.05)
 """Graphcore advises against less than 0.05. Source: graphcore/examples:vision/unet_medical/tensorflow2/README.md."""
 
 
-def levers(solved: Solved, machine: Machine, planner: str) -> list[Lever]:
+PLANNER = "chain{time_limit=2}"
+"""Whether a lever helps must be known soon, for all of them."""
+
+
+def levers(solved: Solved, request: Request, machine: Machine) -> list[Lever]:
     """Single changes of the workload that save memory on the fullest IPU, those that make it fit first."""
-    before = peak_bytes(solved)
+    before, state_open = peak_bytes(solved), request.optimizer_state_offchip is None
     found = []
     for name, description, work in _changes(solved):
-        after = solve_for(solved.prepared, work, machine, planner, compare=False)
+        after = attempt(solved.prepared, work, machine, PLANNER, state_open=state_open, compare=False)
         saved = before - peak_bytes(after)
-        if after.evaluation is not None and (saved > 0 or after.fits):
+        if after.evaluation is not None and _accumulates_enough(after) and (saved > 0 or after.fits):
             found.append(Lever(name=name, description=description, bytes_saved=saved, fits=after.fits))
     return sorted(found, key=lambda lever: (not lever.fits, -lever.bytes_saved, lever.name))
+
+
+def _accumulates_enough(solved: Solved) -> bool:
+    """Whether the accumulation that the user insists on is enough for the pipeline."""
+    given = solved.workload.gradient_accumulation
+    stages = schedule.forward_stages([block.ipu for block in blocks_of(solved)])
+    return given is None or given >= schedule.least_accumulation(stages)
 
 
 def peak_bytes(solved: Solved) -> int:

@@ -128,6 +128,7 @@ class SolutionInfo(Document):
     lower_bound_us: Number | None
     gap: Number | None
     seconds: Number
+    """Whole seconds the planner took, so that the same request gives the same document."""
 
 
 class Baseline(Document):
@@ -138,6 +139,8 @@ class Baseline(Document):
     cycle_us: Number | None
     peak_bytes: Count
     fits: Flag
+    violations: list[str] = Field(default_factory=list)
+    """Rules it breaks, where it is no plan at all."""
 
 
 class Shortfall(Document):

@@ -81,8 +81,12 @@ class Request:
     planner: str = "chain"
 
     def __post_init__(self) -> None:
-        for name in ("ipus", "micro_batch_size", "replicas", "gradient_accumulation"):
+        for name in ("ipus", "gradient_accumulation"):
+            _positive(name, getattr(self, name), optional=True)
+        for name in ("micro_batch_size", "replicas"):
             _positive(name, getattr(self, name))
+        for name, kinds in _KINDS.items():
+            _kind(name, getattr(self, name), kinds)
         _choice("mode", self.mode, MODES)
         _choice("optimizer", self.optimizer, OPTIMIZERS)
         _choice("precision", self.precision, PRECISIONS)
@@ -117,13 +121,31 @@ class Request:
         return tuple(n for n in counts if n * self.replicas <= MAX_IPUS)
 
 
-def _positive(name: str, value: int | None) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "config": (Mapping, type(None)),
+    "planner": (str,),
+    "trust_remote_code": (bool,),
+    "optimizer_state_offchip": (bool, type(None)),
+    "replicated_tensor_sharding": (bool,),
+    "recompute_checkpoint_every_layer": (bool,),
+    "matmul_proportion": (int, float),
+}
+
+
+def _kind(name: str, value: object, kinds: tuple[type, ...]) -> None:
+    if not isinstance(value, kinds):
+        raise UsageError(
+            f"{name} is {value!r}, expected {' or '.join('None' if k is type(None) else k.__name__ for k in kinds)}."
+        )
+
+
+def _positive(name: str, value: int | None, optional: bool = False) -> None:
+    if not (optional and value is None) and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise UsageError(f"{name} is {value!r}, expected a whole number of at least 1.")
 
 
 def _choice(name: str, value: object, known: Mapping[str, object]) -> None:
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise UsageError(f"{name} is {value!r}, expected one of {', '.join(known)}.")
 
 

@@ -55,25 +55,26 @@ def solve(prepared: Prepared, request: Request, machine: Machine, target: Target
     """
     tried: list[Solved] = []
     for ipus in _counts(prepared, request):
-        solved = _best_state(prepared, request, ipus, machine, target)
+        work = workload(prepared, request, ipus, target)
+        solved = attempt(prepared, work, machine, request.planner, state_open=request.optimizer_state_offchip is None)
         if solved.fits:
             return solved
-        if solved.assignment is not None:
+        if solved.evaluation is not None and solved.evaluation.valid:
             tried.append(solved)
         elif not tried:
-            raise UsageError(f"{prepared.mode.value} on {ipus} IPUs is impossible: {_reason(solved)}")
+            raise UsageError(f"There is no plan for {prepared.mode.value} on {ipus} IPUs: {_reason(solved)}.")
     return min(tried, key=_lack)
 
 
-def _best_state(prepared: Prepared, request: Request, ipus: int, machine: Machine, target: Target) -> Solved:
-    """With the optimizer state where the user wants it; where that is left open, on chip if that fits, else off chip
-    if that fits."""
-    work = workload(prepared, request, ipus, target)
-    solved = solve_for(prepared, work, machine, request.planner)
+def attempt(
+    prepared: Prepared, work: Workload, machine: Machine, planner: str, *, state_open: bool, compare: bool = True
+) -> Solved:
+    """Plan for `work`. Where the place of the optimizer state is open: on chip if that fits, else off chip."""
+    solved = solve_for(prepared, work, machine, planner, compare=compare)
     movable = prepared.mode is Mode.TRAINING and work.optimizer.state_bytes(work.precision) > 0
-    if solved.fits or solved.assignment is None or not movable or request.optimizer_state_offchip is not None:
+    if solved.fits or solved.assignment is None or not movable or not state_open or work.optimizer_state_offchip:
         return solved
-    moved = solve_for(prepared, replace(work, optimizer_state_offchip=True), machine, request.planner)
+    moved = solve_for(prepared, replace(work, optimizer_state_offchip=True), machine, planner, compare=compare)
     return replace(moved, lacks_on_chip_bytes=_lack(solved)) if moved.fits else solved
 
 
@@ -83,8 +84,12 @@ def solve_for(prepared: Prepared, work: Workload, machine: Machine, planner: str
         prepared.graph, work, machine, placement=placement(prepared.layout, prepared.graph, work.ipus)
     )
     _check(costing.problem, prepared, work.ipus)
+    chosen = planner_named(planner)
     begin = time.perf_counter()
-    solution = planner_named(planner)(costing.problem)
+    try:
+        solution = chosen(costing.problem)
+    except ValueError as error:  # a planner's limits
+        raise UsageError(f"Planner {planner!r} cannot plan this: {error}.") from error
     seconds = time.perf_counter() - begin
     names = BASELINES if compare else ()
     return Solved(prepared, work, costing, solution, seconds, tuple((n, parse(n)(costing.problem)) for n in names))
@@ -131,7 +136,7 @@ def planner_named(spec: str) -> Planner:
     """Raises :class:`UsageError` for a planner or an option that does not exist."""
     try:
         return parse(spec)
-    except PlannerError as error:
+    except (PlannerError, ValueError) as error:
         raise UsageError(f"{error}.") from error
 
 
@@ -143,7 +148,10 @@ def _check(problem: Problem, prepared: Prepared, ipus: int) -> None:
 
 
 def _reason(solved: Solved) -> str:
-    return solved.solution.reason if isinstance(solved.solution, Infeasible) else ""
+    """Why there is no assignment at all, or what is wrong with the one a baseline insists on."""
+    broken = solved.evaluation.violations if solved.evaluation is not None else ()
+    reason = solved.solution.reason if isinstance(solved.solution, Infeasible) else ""
+    return "; ".join(broken) or reason
 
 
 def _lack(solved: Solved) -> int:

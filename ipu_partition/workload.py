@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .errors import UsageError
-
 
 class Mode(StrEnum):
     TRAINING = "training"
@@ -79,14 +77,3 @@ class Workload:
     def pipelined(self) -> bool:
         """optimum-graphcore trains pipelined and infers sharded; PopTorch on request infers pipelined too."""
         return self.mode is Mode.TRAINING or self.target is Target.POPTORCH
-
-    def __post_init__(self) -> None:
-        for name in ("ipus", "micro_batch_size", "replicas"):
-            value = getattr(self, name)
-            if value < 1:
-                raise UsageError(f"{name} is {value}, expected a positive integer.")
-        if self.ipus * self.replicas > 64:
-            raise UsageError(
-                f"{self.ipus} IPUs x {self.replicas} replicas = {self.ipus * self.replicas} IPUs, but one process can "
-                "hold at most 64; ask for fewer."
-            )

@@ -15,7 +15,7 @@ PACKAGES = ("ipu_partition", "planners")
 
 LEVELS = {
     "cli": 9, "__main__": 9, "api": 8, "__init__": 8,
-    "assemble": 7, "levers": 6, "solve": 5, "prepare": 4, "layout": 3, "declared": 3,
+    "assemble": 7, "levers": 6, "blocks": 6, "solve": 5, "prepare": 4, "layout": 3, "declared": 3,
     "emit": 3, "verify": 3, "report": 3, "machine": 2, "models": 2,
     "plan": 2, "ipu_config": 2, "cost": 1, "trace": 0, "families": 0, "plan_parts": 1, "request": 1,
     "document": 0, "workload": 0, "errors": 0,

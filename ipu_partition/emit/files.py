@@ -40,12 +40,21 @@ def write_all(directory: str | Path, texts: Mapping[str, str]) -> tuple[Path, ..
 
 def check_directory(directory: str | Path) -> None:
     """UsageError where `directory` can never be written to, before long work is done for it. Changes nothing."""
+    if not str(directory):
+        raise UsageError("The folder to write into has no name; give one, or '.' for this one.")
     folder = Path(directory)
-    existing = next((p for p in (folder, *folder.absolute().parents) if p.exists()), None)
+    existing = next((p for p in (folder, *folder.absolute().parents) if _exists(p)), None)
     if existing is None or not existing.is_dir():
         raise UsageError(f"{folder} cannot be written ({existing} is no folder); expected a folder to write into.")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise UsageError(f"{folder} cannot be written (permission denied); expected a folder to write into.")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{str(path)[:80]!r} is no name for a folder ({error.__class__.__name__}).") from error
 
 
 def _check_names(names: Iterable[str]) -> None:

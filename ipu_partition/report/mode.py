@@ -95,8 +95,8 @@ def _outcome(mode: ModePlan) -> list[RenderableType]:
 
 
 def _duration(seconds: float) -> str:
-    """The document keeps tenths of a second."""
-    return f"{seconds:.1f} s" if seconds >= 0.1 else "under 0.1 s"
+    """The document keeps whole seconds."""
+    return f"{seconds:.0f} s" if seconds >= 1 else "under 1 s"
 
 
 def _goal(mode: ModePlan) -> str:
@@ -110,6 +110,8 @@ def _baselines(mode: ModePlan) -> list[RenderableType]:
 def _baseline(mode: ModePlan, baseline: Baseline) -> str:
     layers = "" if baseline.layers_per_ipu is None else f" {baseline.layers_per_ipu}"
     fits = "fits" if baseline.fits else "does not fit"
+    if baseline.violations:
+        fits = f"is no plan: {baseline.violations[0]}"
     return (
         f"instead, {baseline.name}{layers}: {_goal(mode)} {milliseconds(baseline.cycle_us)}, "
         f"peak {size(baseline.peak_bytes)}, {fits}"

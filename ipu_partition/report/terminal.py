@@ -72,5 +72,7 @@ def _header(plan: PartitionPlan) -> RenderableType:
 
 def _target(plan: PartitionPlan) -> str:
     name = plan.optimum_class or "no optimum-graphcore class"
-    how = "layers_per_ipu says exactly this plan" if plan.expressible else "parallelize.py carries the cut"
-    return f"{plan.target}, {name}; {how}"
+    if plan.expressible:
+        return f"{plan.target}, {name}; layers_per_ipu says exactly this plan"
+    passed = f"not by the rules of {name}" if plan.optimum_class else name
+    return f"{plan.target}, {passed}; parallelize.py carries the cut"

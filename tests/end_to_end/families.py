@@ -21,9 +21,17 @@ FAMILIES = {
     "hubert": "facebook/hubert-base-ls960",
     "wav2vec2": "facebook/wav2vec2-base",
 }
+MORE = {
+    "distilbert": "distilbert-base-uncased",
+    "mpnet": "microsoft/mpnet-base",
+    "convnext": "facebook/convnext-base-224",
+    "mt5": "google/mt5-small",
+    "whisper": "openai/whisper-tiny",
+}
+"""Other classes that optimum-graphcore pipelines."""
 LAYERS = {
     "bert": 12, "roberta": 12, "deberta": 12, "gpt2": 12, "bart": 12, "t5": 12, "lxmert": None, "vit": 12,
-    "hubert": 12, "wav2vec2": 21,
+    "hubert": 12, "wav2vec2": 21, "distilbert": 6, "mpnet": 12, "convnext": 36, "mt5": 16, "whisper": 8,
 }  # fmt: skip
 """What layers_per_ipu counts in the published model, by the family's rule."""
 
@@ -69,5 +77,5 @@ def small_options(family: str) -> dict[str, object]:
 def prepared(family: str, mode: Mode, target: str | None = None) -> Prepared:
     """The published model, traced and costed once per test process."""
     request = Request(target=target)
-    spec = resolve(FAMILIES[family])
+    spec = resolve({**FAMILIES, **MORE}[family])
     return prepare(spec, request, mode, target_of(spec, request), lambda _: None)

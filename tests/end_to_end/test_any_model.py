@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 import transformers
 from torch import nn
 
-from ipu_partition import UsageError, partition
+from ipu_partition import TraceError, UsageError, partition
 
 
 class Stack(nn.Module):
@@ -47,6 +48,12 @@ def test_a_module_without_a_loss_is_planned_for_inference_and_says_why() -> None
     assert any("no loss" in w for w in plan.warnings)
     with pytest.raises(UsageError, match="no loss"):
         partition(Stack(), ipus=2, mode="training", example_inputs=(torch.zeros(5, 64),))
+
+
+@pytest.mark.parametrize("loss", [lambda out: None, lambda out: out, lambda out: out.argmax()])
+def test_a_loss_must_be_one_number(loss: Callable[[torch.Tensor], object]) -> None:
+    with pytest.raises((UsageError, TraceError)):
+        partition(Stack(), ipus=2, example_inputs=(torch.zeros(5, 64),), loss=loss)
 
 
 def test_a_transformers_instance_is_planned_as_the_host_runs_it_and_left_alone() -> None:
@@ -123,6 +130,15 @@ def test_rotary_decoders_and_mixtures_trace() -> None:
         ({"gradient_accumulation": 3, "ipus": 4}, "at least 9"),
         ({"config": {"num_layerz": "3"}}, "num_layerz"),
         ({"dream": 1}, "dream"),
+        ({"replicas": None}, "replicas is None"),
+        ({"mode": ["training"]}, "mode is"),
+        ({"planner": None}, "planner is None"),
+        ({"planner": "chain{time_limit=-1}"}, "time_limit"),
+        ({"planner": "brute", "ipus": 8}, "brute"),
+        ({"planner": "uniform{layers=12,0,0,0}", "ipus": 4, "task": "fill-mask"}, "hold no unit"),
+        ({"matmul_proportion": "abc"}, "matmul_proportion"),
+        ({"config": "n_layer=2"}, "config is"),
+        ({"optimizer_state_offchip": "no"}, "optimizer_state_offchip"),
     ],
 )
 def test_a_wrong_request_is_one_clear_error(keywords: dict[str, object], words: str) -> None:
