@@ -4,14 +4,15 @@
 
 For every model a fresh interpreter measures: importing torch and transformers, one bare export per mode (the model
 already built; before and after, the lower counts), and between them the whole of `partition()` and its steps.
-`ratio` is the whole of `partition()`, heavy imports not counted, over the bare exports. Peak memory is that of the
-process.
+`ratio` is the whole of `partition()`, heavy imports not counted, over the bare exports. `solve` is the
+longest search of the planner, a part of `placing`. Peak memory is that of the process.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -100,7 +101,8 @@ def _steps(marks: list[tuple[str, float]], end: float) -> dict[str, float]:
         step = text.split()[0]
         if step in totals:
             totals[step] += finish - begin
-    return {f"{step}_s": seconds for step, seconds in totals.items()}
+    solved = [float(match[1]) for text, _ in marks if (match := re.match(r"solved in ([\d.]+) s", text))]
+    return {**{f"{step}_s": seconds for step, seconds in totals.items()}, "solve_s": max(solved, default=0.0)}
 
 
 def _help_seconds() -> float:
@@ -138,7 +140,7 @@ def _print_row(row: dict[str, Any], header: bool) -> None:
         print(f"{'model':36}" + "".join(f"{c[:-2]:>10}" for c in columns) + f"{'ratio':>8}{'peak MB':>9}")
     ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
     print(
-        f"{row['model']:36}" + "".join(f"{row[c]:10.2f}" for c in columns) + f"{ratio:>8}{row['peak_mb']:9.0f}",
+        f"{row['model']:36}" + "".join(f"{row[c]:10.3f}" for c in columns) + f"{ratio:>8}{row['peak_mb']:9.0f}",
         flush=True,
     )
 
