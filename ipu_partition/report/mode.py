@@ -124,7 +124,7 @@ def _lacking(mode: ModePlan) -> list[RenderableType]:
     if mode.shortfall is not None:
         where = "an IPU" if mode.shortfall.ipu is None else f"IPU {mode.shortfall.ipu}"
         terms = sorted(mode.shortfall.terms.items(), key=lambda term: (-term[1], term[0]))
-        made_of = ", ".join(f"{name} {mebibytes(bytes_)}" for name, bytes_ in terms)
+        made_of = ", ".join(f"{name} {mebibytes(bytes_)}" for name, bytes_ in terms if bytes_)
         lack = f"{where} lacks {size(mode.shortfall.bytes)} ({mode.shortfall.bytes:,} bytes). MiB it needs: {made_of}"
         parts.append(words(lack, "bold red"))
     if mode.levers:
