@@ -51,8 +51,6 @@ def partition(
             f"Unknown option {unknown[0]!r}; expected one of {', '.join(sorted(Options.__annotations__))}."
         )
     request = Request(ipus=ipus, **options)
-    if not isinstance(request.machine, str):
-        raise UsageError(f"machine is {request.machine!r}, expected a name such as 'mk2'.")
     kind = machine(request.machine)
     progress = progress or _silent
     progress("resolving the model")

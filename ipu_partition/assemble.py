@@ -10,7 +10,7 @@ from planners import Infeasible, Optimal, Solution
 from planners.evaluate import Evaluation
 
 from .blocks import blocks_of
-from .machine import device_terms, schedule, update_us
+from .machine import device_terms, peak_bytes, schedule, update_us
 from .plan_parts import (
     Adapter,
     Baseline,
@@ -90,8 +90,7 @@ def _stages(solved: Solved) -> list[Stage]:
 def _checkpoints(solved: Solved) -> list[Checkpoint]:
     """Modules the generated code keeps the output of, with their names in other versions."""
     layout = solved.prepared.layout
-    work = solved.workload
-    if work.mode is not Mode.TRAINING or not work.recompute_checkpoint_every_layer or work.ipus == 1:
+    if not solved.workload.checkpointed:
         return []
     others = {b.module: list(b.alternatives) for b in layout.blocks}
     return [Checkpoint(module=m, alternatives=others.get(m, [])) for m in layout.checkpoints]
@@ -121,18 +120,13 @@ def _predicted(solved: Solved, blocks: Sequence[Block]) -> Predicted | None:
     if work.mode is Mode.TRAINING:
         update = update_us(solved.costing)
         rate = schedule.training(work, [b.ipu for b in blocks], objective, update)
-        return _rate(rate.samples_per_second, _us(rate.total_us), cycle_us=_us(objective))
-    rate = schedule.inference(work, objective)
-    timed = {"cycle_us" if work.pipelined else "latency_us": _us(objective)}
-    return _rate(rate.samples_per_second, None, **timed)
-
-
-def _rate(samples: float, update: float | None, **timed: float) -> Predicted:
+    else:
+        rate = schedule.inference(work, objective)
     return Predicted(
-        cycle_us=timed.get("cycle_us"),
-        latency_us=timed.get("latency_us"),
-        samples_per_second=round(samples, 3),
-        update_us=update,
+        cycle_us=_us(objective) if work.pipelined else None,
+        latency_us=None if work.pipelined else _us(objective),
+        samples_per_second=round(rate.samples_per_second, 3),
+        update_us=_us(rate.total_us) if work.mode is Mode.TRAINING else None,
     )
 
 
@@ -154,14 +148,11 @@ def _solution(solved: Solved) -> SolutionInfo:
 
 def _baseline(name: str, solution: Solution, solved: Solved) -> Baseline:
     evaluation = solution.evaluation
-    peak = 0
-    if evaluation is not None:
-        peak = max(sum(device_terms(solved.costing, evaluation, i).values()) for i in range(len(evaluation.devices)))
     return Baseline(
         name=name,
         layers_per_ipu=layers_per_ipu(solved.prepared, solution.assignment, solved.workload.ipus),
         cycle_us=None if evaluation is None else _us(evaluation.objective_us),
-        peak_bytes=peak,
+        peak_bytes=peak_bytes(solved.costing, evaluation),
         fits=not isinstance(solution, Infeasible),
         violations=[] if evaluation is None else list(evaluation.violations),
     )

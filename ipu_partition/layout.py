@@ -77,9 +77,8 @@ def placement(layout: Layout, graph: CostGraph, ipus: int) -> Placement:
     index = {name: i for i, name in enumerate(names)}
     specs = {block.module: block for block in layout.blocks if block.module in index}
     joined = {start.module for start in layout.starts if start.joins}
-    fixed = {"last": ipus - 1}
     pins = tuple(
-        (index[m], fixed[b.ipu] if b.ipu == "last" else b.ipu)
+        (index[m], b.ipu if isinstance(b.ipu, int) else ipus - 1)
         for m, b in specs.items()
         if b.ipu == "last" or isinstance(b.ipu, int)
     )

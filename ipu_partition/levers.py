@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from .blocks import blocks_of
-from .machine import Machine, device_terms, schedule
+from .machine import Machine, peak_bytes, schedule
 from .plan_parts import Lever
 from .request import MAX_IPUS, Request
 from .solve import Solved, attempt
@@ -22,11 +22,11 @@ PLANNER = "chain{time_limit=2}"
 
 def levers(solved: Solved, request: Request, machine: Machine) -> list[Lever]:
     """Single changes of the workload that save memory on the fullest IPU, those that make it fit first."""
-    before, state_open = peak_bytes(solved), request.optimizer_state_offchip is None
+    before, state_open = peak_bytes(solved.costing, solved.evaluation), request.optimizer_state_offchip is None
     found = []
     for name, description, work in _changes(solved):
         after = attempt(solved.prepared, work, machine, PLANNER, state_open=state_open, compare=False)
-        saved = before - peak_bytes(after)
+        saved = before - peak_bytes(after.costing, after.evaluation)
         if after.evaluation is not None and _accumulates_enough(after) and (saved > 0 or after.fits):
             found.append(Lever(name=name, description=description, bytes_saved=saved, fits=after.fits))
     return sorted(found, key=lambda lever: (not lever.fits, -lever.bytes_saved, lever.name))
@@ -37,14 +37,6 @@ def _accumulates_enough(solved: Solved) -> bool:
     given = solved.workload.gradient_accumulation
     stages = schedule.forward_stages([block.ipu for block in blocks_of(solved)])
     return given is None or given >= schedule.least_accumulation(stages)
-
-
-def peak_bytes(solved: Solved) -> int:
-    """Bytes of the fullest IPU, all terms counted; 0 where nothing was placed."""
-    evaluation = solved.evaluation
-    if evaluation is None:
-        return 0
-    return max(sum(device_terms(solved.costing, evaluation, i).values()) for i in range(len(evaluation.devices)))
 
 
 def _changes(solved: Solved) -> Iterator[tuple[str, str, Workload]]:

@@ -123,6 +123,7 @@ class Request:
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "config": (Mapping, type(None)),
+    "machine": (str,),
     "planner": (str,),
     "trust_remote_code": (bool,),
     "optimizer_state_offchip": (bool, type(None)),

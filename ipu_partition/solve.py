@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from planners import Infeasible, Planner, PlannerError, Problem, ProblemError, Solution, parse, validate
+from planners import Infeasible, Planner, Problem, ProblemError, Solution, parse, validate
 
 from .errors import UsageError
 from .layout import placement
@@ -136,7 +136,7 @@ def planner_named(spec: str) -> Planner:
     """Raises :class:`UsageError` for a planner or an option that does not exist."""
     try:
         return parse(spec)
-    except (PlannerError, ValueError) as error:
+    except ValueError as error:
         raise UsageError(f"{error}.") from error
 
 

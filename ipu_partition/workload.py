@@ -74,6 +74,12 @@ class Workload:
     target: Target = Target.OPTIMUM
 
     @property
+    def checkpointed(self) -> bool:
+        """Whether outputs of layers are kept as recompute checkpoints. On one IPU nothing is pipelined, and PopTorch
+        recomputes nothing. Source: graphcore/poptorch:popart_compiler/source/Compiler.cpp, `initSession`."""
+        return self.mode is Mode.TRAINING and self.ipus > 1 and self.recompute_checkpoint_every_layer
+
+    @property
     def pipelined(self) -> bool:
         """optimum-graphcore trains pipelined and infers sharded; PopTorch on request infers pipelined too."""
         return self.mode is Mode.TRAINING or self.target is Target.POPTORCH

@@ -12,7 +12,7 @@ from .graph import Audit, CostGraph, ParameterCost, TensorCost, UnitCost
 from .memory import backward_peak, forward_peak, largest_op, saved_by_unit
 from .segments import Segment, Start, contained_modules, segments
 from .tensors import Dataflow, op_name
-from .work import op_work, unit_work
+from .work import unit_work
 
 if TYPE_CHECKING:
     from torch import fx
@@ -50,14 +50,14 @@ def cost_graph(
         )
         for i, part in enumerate(parts)
     )
-    return CostGraph(units, _parameters(flow), tensors, _audit(flow), traced.training)
+    return CostGraph(units, _parameters(flow), tensors, _audit(flow, units), traced.training)
 
 
 def _parameters_read(flow: Dataflow, part: Segment) -> tuple[str, ...]:
     names = {
         flow.traced.reads[root]: None
         for node in part.nodes
-        if not flow.rule(node).view or flow.rule(node).kind
+        if not flow.passes_on(node)
         for root in map(flow.root, flow.operands(node))
         if root in flow.traced.reads
     }
@@ -89,7 +89,7 @@ def _tables(flow: Dataflow) -> dict[str, int]:
 def _tensors(flow: Dataflow, unit_of: Mapping[fx.Node, int]) -> tuple[TensorCost, ...]:
     readers: dict[fx.Node, set[int]] = {}
     for node, unit in unit_of.items():
-        if flow.rule(node).view and not flow.rule(node).kind:
+        if flow.passes_on(node):
             continue
         for operand in flow.operands(node):
             source = _transferred(flow, operand)
@@ -117,7 +117,7 @@ def _tensors(flow: Dataflow, unit_of: Mapping[fx.Node, int]) -> tuple[TensorCost
 
 def _transferred(flow: Dataflow, node: fx.Node) -> fx.Node:
     """The value that crosses a boundary for `node`: what it is a view of, unless that is larger."""
-    while flow.rule(node).view if node in flow._rules else False:
+    while flow.is_view(node):
         source = node.args[0]
         if not hasattr(source, "op") or flow.bytes_of(source) > flow.bytes_of(node):  # type: ignore[arg-type]
             break
@@ -125,19 +125,16 @@ def _transferred(flow: Dataflow, node: fx.Node) -> fx.Node:
     return node
 
 
-def _audit(flow: Dataflow) -> Audit:
+def _audit(flow: Dataflow, units: Iterable[UnitCost]) -> Audit:
+    """The counted and unknown are what the units are made of; the rest is ignored."""
     counted: Counter[str] = Counter()
-    ignored: Counter[tuple[str, str]] = Counter()
     unknown: Counter[str] = Counter()
     traffic: Counter[str] = Counter()
+    for work in (w for unit in units for w in unit.work):
+        (unknown if work.kind == "unknown" else counted)[work.op] += work.count
+        traffic[work.op] += work.count * work.forward_bytes
+    ignored = Counter((op_name(node), reason) for node in flow.traced.nodes if (reason := flow.ignored(node)))
     bounded = Counter(op_name(node) for node in flow.traced.nodes if flow.bounded(node))
-    for node in flow.traced.nodes:
-        name = op_name(node)
-        if reason := flow.ignored(node):
-            ignored[name, reason] += 1
-            continue
-        (unknown if flow.rule(node).kind == "unknown" else counted)[name] += 1
-        traffic[name] += op_work(flow, node).forward_bytes
     total = max(1, sum(traffic.values()))
     return Audit(
         dict(sorted(counted.items())),

@@ -47,6 +47,14 @@ class Dataflow:
     def rule(self, node: fx.Node) -> Rule:
         return self._rules[node]
 
+    def is_view(self, node: fx.Node) -> bool:
+        """Shares the memory of its first operand; inputs and parameters do not."""
+        return node in self._rules and self._rules[node].view
+
+    def passes_on(self, node: fx.Node) -> bool:
+        """A view that does no work of its own: what reads it reads its operand."""
+        return self.is_view(node) and not self._rules[node].kind
+
     def root(self, node: fx.Node) -> fx.Node:
         """The node whose memory `node` shares; itself unless it is a view."""
         return self._roots[node]

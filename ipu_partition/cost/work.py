@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .flops import FORMULAS, einsum
@@ -17,10 +18,7 @@ if TYPE_CHECKING:
 def unit_work(flow: Dataflow, nodes: Iterable[fx.Node]) -> tuple[Work, ...]:
     """Work of the nodes that cost something, equal ones counted together, in order of first appearance."""
     counts = Counter(op_work(flow, node) for node in nodes if not flow.ignored(node))
-    return tuple(
-        Work(w.kind, w.op, count, w.forward_flops, w.backward_flops, w.forward_bytes, w.backward_bytes, w.weight_bytes)
-        for w, count in counts.items()
-    )
+    return tuple(replace(work, count=count) for work, count in counts.items())
 
 
 def op_work(flow: Dataflow, node: fx.Node) -> Work:
@@ -33,7 +31,7 @@ def op_work(flow: Dataflow, node: fx.Node) -> Work:
     wanted = [i for i, operand in enumerate(operands) if flow.needs_grad(operand)] if flow.needs_grad(node) else []
     if rule.flops:
         products = [i for i in wanted if not _added(rule.flops, node, operands[i])]
-        backward = sum(written + sum(sizes) for _ in products)
+        backward = len(products) * (written + sum(sizes))
     else:
         products = wanted
         backward = sum(written + sizes[i] for i in wanted)

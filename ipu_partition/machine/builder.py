@@ -77,14 +77,7 @@ class Builder:
         return busy + time.accumulate_us(parameters, precision, self.machine, self.time)
 
     def checkpointed(self, index: int) -> bool:
-        """On one IPU nothing is pipelined, and PopTorch recomputes nothing
-        (graphcore/poptorch:popart_compiler/source/Compiler.cpp, `initSession`)."""
-        return (
-            self.training
-            and self.ipus > 1
-            and self.workload.recompute_checkpoint_every_layer
-            and index in self.placement.checkpoints
-        )
+        return self.workload.checkpointed and index in self.placement.checkpoints
 
     @property
     def ipus(self) -> int:

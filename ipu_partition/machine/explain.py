@@ -34,6 +34,13 @@ def device_terms(costing: Costing, evaluation: Evaluation, device: int) -> dict[
     return {name: terms.get(name, 0) + imbalance.get(name, 0) for name in TERMS}
 
 
+def peak_bytes(costing: Costing, evaluation: Evaluation | None) -> int:
+    """Bytes of the fullest IPU, all terms counted; 0 where nothing was placed."""
+    if evaluation is None:
+        return 0
+    return max(sum(device_terms(costing, evaluation, i).values()) for i in range(len(evaluation.devices)))
+
+
 def always_live(costing: Costing, units: tuple[int, ...]) -> dict[str, int]:
     """Parameters and code of an IPU that holds `units`, by term: the planner's base, resident, shared and code."""
     if not units:
