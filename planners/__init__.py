@@ -6,8 +6,9 @@ A leaf library: the standard library, and NumPy while a planner solves. It knows
 from __future__ import annotations
 
 from .evaluate import TIE, DeviceLoad, Evaluation, evaluate, preferred
+from .judge import confirm, solve
 from .memory import MemoryBytes
-from .problem import Device, Problem, Schedule, SharedGroup, Tensor, Unit
+from .problem import Device, Preference, Problem, Schedule, SharedGroup, Tensor, Unit
 from .registry import Planner, PlannerError, names, parse, specification
 from .solution import Feasible, Infeasible, Optimal, Solution
 from .stages import Stage, stages_of, violations
@@ -24,6 +25,7 @@ __all__ = [
     "Optimal",
     "Planner",
     "PlannerError",
+    "Preference",
     "Problem",
     "ProblemError",
     "Schedule",
@@ -32,10 +34,12 @@ __all__ = [
     "Stage",
     "Tensor",
     "Unit",
+    "confirm",
     "evaluate",
     "names",
     "parse",
     "preferred",
+    "solve",
     "specification",
     "stages_of",
     "validate",

@@ -2,38 +2,58 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 
 from .evaluate import evaluate, preferred
 from .problem import Problem
-from .solution import Infeasible, Optimal, Solution
+from .solution import Feasible, Infeasible, Optimal, Solution
 from .stages import violations
 from .validation import validate
+
+NAME = "brute"
+BATCH = 4096
+"""Assignments between two looks at the clock."""
+IN_TIME = "no assignment that fits was found in time"
 
 
 @dataclass(frozen=True, slots=True)
 class Brute:
-    """Exact by exhaustion: ``devices ** units`` assignments, at most ``limit`` of them (else ValueError)."""
+    """Exact by exhaustion: ``devices ** units`` assignments, at most ``limit`` of them (else ValueError).
+
+    Past ``time_limit`` (seconds) the best so far, of which nothing is proved.
+    """
 
     limit: int = 1_000_000
+    time_limit: float = 60.0
 
-    def __call__(self, problem: Problem) -> Solution:
+    def __call__(self, problem: Problem, clock: Callable[[], float] = time.perf_counter) -> Solution:
         validate(problem)
-        count = len(problem.devices) ** len(problem.units)
+        count, until = len(problem.devices) ** len(problem.units), clock() + self.time_limit
         if count > self.limit:
             raise ValueError(f"brute would try {count} assignments, more than its limit of {self.limit}; use chain")
+        valid: list[tuple[int, ...]] = []
         every = product(range(len(problem.devices)), repeat=len(problem.units))
-        valid = [assignment for assignment in every if not violations(problem, assignment)]
-        if not valid:
-            return Infeasible(
-                "brute", "the constraints contradict each other: no assignment obeys them all", proved=True
-            )
-        judged = [evaluate(problem, assignment) for assignment in valid]
-        lack = min(evaluation.shortfall_bytes for evaluation in judged)
-        nearest = [i for i, evaluation in enumerate(judged) if evaluation.shortfall_bytes == lack]
-        best = nearest[preferred([judged[i] for i in nearest])]
-        if lack:
-            reason = f"every assignment lacks memory; the nearest lacks {lack} bytes on one device"
-            return Infeasible("brute", reason, lack, True, valid[best], judged[best])
-        return Optimal(valid[best], judged[best], "brute")
+        complete = False
+        while not complete and clock() <= until:
+            some = list(islice(every, BATCH))
+            valid += [assignment for assignment in some if not violations(problem, assignment)]
+            complete = len(some) < BATCH
+        return _best(problem, valid, complete)
+
+
+def _best(problem: Problem, valid: list[tuple[int, ...]], complete: bool) -> Solution:
+    if not valid:
+        reason = "the constraints contradict each other: no assignment obeys them all" if complete else IN_TIME
+        return Infeasible(NAME, reason, proved=complete)
+    judged = [evaluate(problem, assignment) for assignment in valid]
+    lack = min(evaluation.shortfall_bytes for evaluation in judged)
+    nearest = [i for i, evaluation in enumerate(judged) if evaluation.shortfall_bytes == lack]
+    best = nearest[preferred([judged[i] for i in nearest])]
+    if not lack:
+        return (Optimal if complete else Feasible)(valid[best], judged[best], NAME)
+    reason = "every assignment lacks memory" if complete else IN_TIME
+    reason = f"{reason}; the nearest lacks {lack} bytes on one device"
+    return Infeasible(NAME, reason, lack, complete, valid[best], judged[best], lack if complete else 0)

@@ -3,7 +3,8 @@
 **Stages** are maximal runs of units on one device, numbered in unit order; a device without units has none.
 
 **Validity** (:func:`planners.stages.violations`): length and range; pins; forbidden cuts; tied groups (``colocate``)
-on one device; sequential units never step back; every device holds a unit unless ``allow_empty``; first visits to the
+on one device; sequential units never step back; every device holds a unit unless ``allow_empty``, no fewer than
+``min_units`` if any, and as many sequential units as ``layers`` says; first visits to the
 devices run in increasing order (``allow_empty`` may skip any of them); a later stage on a visited device holds a unit
 pinned to that device, or a member of a ``colocate`` group that has another member in an earlier stage of that device.
 Lack of memory is no violation but a shortfall per device.
@@ -29,9 +30,10 @@ receivers pay: nothing overlaps, so a copy is one event.
   ``r-h+1``. Sharded: 1. A checkpointed output that returns to its own device is counted twice at worst.
 
 **Order of preference** (:func:`preferred`): lowest objective; then lowest peak memory of a device; then fewest bytes
-received; then lowest sum of squared device times. Each criterion chooses among all assignments that tie on the ones
-before. Ties: the two integers are compared exactly; objective and sum of squares count as equal to the least one if
-they are at most ``1 + TIE`` times that.
+received; then lowest sum of squared device times. ``prefer`` memory: the first two change places. The first is the
+*leading* criterion. Each criterion chooses among all assignments that tie on the ones before. Ties: the two integers
+are compared exactly; objective and sum of squares count as equal to the least one if they are at most ``1 + TIE`` times
+that.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .memory import MemoryBytes, memory_of
-from .problem import Problem, Schedule, Tensor, Unit
+from .problem import Preference, Problem, Schedule, Tensor, Unit
 from .stages import Stage, stages_of, violations
 
 TIE = 1e-9
@@ -74,6 +76,7 @@ class Evaluation:
     """Cycle time, or latency where sharded."""
     copied_bytes: int
     """Received by devices from devices, gradients included in training."""
+    prefer: Preference = Preference.TIME
 
     @property
     def valid(self) -> bool:
@@ -98,9 +101,15 @@ class Evaluation:
         """Sum of squared device times (us^2): the lower, the more even."""
         return sum(device.time_us**2 for device in self.devices)
 
-    def key(self) -> tuple[float, int, int, float]:
+    @property
+    def leading(self) -> float:
+        """The first criterion: :attr:`objective_us`, or :attr:`peak_bytes` where memory is preferred."""
+        return self.key()[0]
+
+    def key(self) -> tuple[float, float, int, float]:
         """The criteria in order. Compare with :func:`preferred`, which knows when times tie."""
-        return self.objective_us, self.peak_bytes, self.copied_bytes, self.evenness
+        first = (self.objective_us, self.peak_bytes)
+        return *(first if self.prefer is Preference.TIME else first[::-1]), self.copied_bytes, self.evenness
 
 
 def evaluate(problem: Problem, assignment: Sequence[int]) -> Evaluation:
@@ -111,31 +120,38 @@ def evaluate(problem: Problem, assignment: Sequence[int]) -> Evaluation:
     """
     found = violations(problem, assignment)
     if len(assignment) != len(problem.units) or not all(0 <= d < len(problem.devices) for d in assignment):
-        return Evaluation(found, (), (), float("inf"), 0)
+        return Evaluation(found, (), (), float("inf"), 0, problem.prefer)
     stages = stages_of(assignment)
     sent, received = _copied(problem, assignment)
-    devices = tuple(_load(problem, stages, d, sent[d] + received[d]) for d in range(len(problem.devices)))
+    work, memory = _work(problem, stages), memory_of(problem, stages)
+    copies = [(sent + got) * problem.copy_us_per_byte for sent, got in zip(sent, received, strict=True)]
+    devices = tuple(
+        DeviceLoad(work_us + copy_us, copy_us, held, device.capacity_bytes)
+        for device, work_us, copy_us, held in zip(problem.devices, work, copies, memory, strict=True)
+    )
     times = [device.time_us for device in devices]
     objective = sum(times) if problem.schedule is Schedule.SHARDED else max(times)
-    return Evaluation(found, stages, devices, objective, sum(received))
+    return Evaluation(found, stages, devices, objective, sum(received), problem.prefer)
 
 
 def preferred(evaluations: Sequence[Evaluation]) -> int:
     """Index of the best by the order of preference above; the first of equals. ValueError where there is none."""
-    left = list(range(len(evaluations)))
-    for criterion, tie in enumerate((TIE, 0.0, 0.0, TIE)):
-        values = [evaluations[i].key()[criterion] for i in left]
+    keys = [evaluation.key() for evaluation in evaluations]
+    left = list(range(len(keys)))
+    by_time = not evaluations or evaluations[0].prefer is Preference.TIME
+    for criterion, tie in enumerate((TIE, 0.0, 0.0, TIE) if by_time else (0.0, TIE, 0.0, TIE)):
+        values = [keys[i][criterion] for i in left]
         most = min(values) * (1 + tie)
         left = [i for i, value in zip(left, values, strict=True) if value <= most]
     return left[0]
 
 
-def _load(problem: Problem, stages: Sequence[Stage], device: int, copied_bytes: int) -> DeviceLoad:
-    own = (stage for stage in stages if stage.device == device)
-    work_us = sum(stage_us(problem, stage) for stage in own) / problem.devices[device].speed
-    copy_us = copied_bytes * problem.copy_us_per_byte
-    memory = memory_of(problem, stages, device)
-    return DeviceLoad(work_us + copy_us, copy_us, memory, problem.devices[device].capacity_bytes)
+def _work(problem: Problem, stages: Sequence[Stage]) -> list[float]:
+    """Per device: time of its stages, copies not included."""
+    work_us = [0.0] * len(problem.devices)
+    for stage in stages:
+        work_us[stage.device] += stage_us(problem, stage)
+    return [us / device.speed for us, device in zip(work_us, problem.devices, strict=True)]
 
 
 def stage_us(problem: Problem, stage: Stage) -> float:

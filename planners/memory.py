@@ -1,9 +1,10 @@
-"""The memory of one device under one assignment, by term."""
+"""The memory of the devices under one assignment, by term."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from .problem import Problem, Schedule, Tensor
 from .stages import Stage, stash_depth
@@ -30,25 +31,42 @@ class MemoryBytes:
 
     @property
     def total(self) -> int:
-        return sum(astuple(self))
+        terms = (self.resident, self.shared, self.code, self.stash, self.live, self.transient, self.update_excess)
+        return self.base + sum(terms)
 
 
-def memory_of(problem: Problem, stages: Sequence[Stage], device: int) -> MemoryBytes:
-    """See ``evaluate`` for the rules. All zero for a device without a stage."""
-    own = [number for number, stage in enumerate(stages) if stage.device == device]
-    if not own:
-        return MemoryBytes()
-    units = [unit for number in own for unit in range(stages[number].start, stages[number].stop)]
-    live, transient = max((s for n in own for s in _segments(problem, stages[n])), key=sum)
+def memory_of(problem: Problem, stages: Sequence[Stage]) -> tuple[MemoryBytes, ...]:
+    """Per device; see ``evaluate`` for the rules. All zero for a device without a stage."""
+    number = [n for n, stage in enumerate(stages) for _ in range(stage.start, stage.stop)]
+    shared, updates = _groups(problem, stages, number)
+    stash = _stash(problem, stages, number)
+    own: defaultdict[int, list[Stage]] = defaultdict(list)
+    for stage in stages:
+        own[stage.device].append(stage)
+    return tuple(
+        _device(problem, device, own[device], shared[device], stash[device], updates[device])
+        if device in own
+        else MemoryBytes()
+        for device in range(len(problem.devices))
+    )
+
+
+def _device(
+    problem: Problem, device: int, own: Sequence[Stage], shared: int, stash: int, group_update: int
+) -> MemoryBytes:
+    units = [unit for stage in own for unit in problem.units[stage.start : stage.stop]]
+    live, transient = max((segment for stage in own for segment in _segments(problem, stage)), key=sum)
+    update = max([group_update, *(unit.update_bytes for unit in units)])
+    training = problem.schedule is Schedule.TRAINING
     return MemoryBytes(
         base=problem.devices[device].base_bytes,
-        resident=sum(problem.units[unit].resident_bytes for unit in units),
-        shared=sum(group.bytes for group in problem.groups if not set(units).isdisjoint(group.members)),
-        code=sum(problem.units[unit].code_bytes for unit in units),
-        stash=_checkpoints(problem, stages, own) + _boundary(problem, stages, own),
+        resident=sum(unit.resident_bytes for unit in units),
+        shared=shared,
+        code=sum(unit.code_bytes for unit in units),
+        stash=stash,
         live=live,
         transient=transient,
-        update_excess=max(0, _update(problem, units) - live - transient),
+        update_excess=max(0, update - live - transient) if training else 0,
     )
 
 
@@ -65,41 +83,35 @@ def _segments(problem: Problem, stage: Stage) -> Iterator[tuple[int, int]]:
     yield live, transient
 
 
-def _update(problem: Problem, units: Sequence[int]) -> int:
-    if problem.schedule is not Schedule.TRAINING:
-        return 0
-    groups = [g.update_bytes for g in problem.groups if not set(units).isdisjoint(g.members)]
-    return max([problem.units[unit].update_bytes for unit in units] + groups)
+def _groups(problem: Problem, stages: Sequence[Stage], number: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Per device: bytes of the groups with a member there, and their largest update."""
+    shared, updates = ([0] * len(problem.devices) for _ in range(2))
+    for group in problem.groups:
+        for device in {stages[number[unit]].device for unit in group.members}:
+            shared[device] += group.bytes
+            updates[device] = max(updates[device], group.update_bytes)
+    return shared, updates
 
 
-def _checkpoints(problem: Problem, stages: Sequence[Stage], own: Sequence[int]) -> int:
-    if problem.schedule is not Schedule.TRAINING:
-        return 0
-    total = 0
-    for number in own:
-        depth = stash_depth(problem.schedule, len(stages), number, number)
-        units = problem.units[stages[number].start : stages[number].stop]
-        total += depth * sum(unit.checkpoint_bytes for unit in units)
-    return total
-
-
-def _boundary(problem: Problem, stages: Sequence[Stage], own: Sequence[int]) -> int:
-    """Tensors that a stage here reads and that another stage or the host made."""
-    total = 0
+def _stash(problem: Problem, stages: Sequence[Stage], number: Sequence[int]) -> list[int]:
+    """Per device: checkpoints of its stages, and tensors that a stage there reads and another stage or host made."""
+    stash, last = [0] * len(problem.devices), len(stages)
+    for s, stage in enumerate(stages if problem.schedule is Schedule.TRAINING else ()):
+        checkpoints = sum(unit.checkpoint_bytes for unit in problem.units[stage.start : stage.stop])
+        stash[stage.device] += checkpoints * stash_depth(problem.schedule, last, s, s)
     for tensor in problem.tensors:
-        made_in = _stage_of(stages, own, tensor.producer)
-        reading = [n for n in own if n != made_in and _reads(stages[n], tensor)]
-        if reading:
-            holder = reading[0] if made_in is None else made_in
-            total += tensor.bytes * stash_depth(problem.schedule, len(stages), reading[0], holder)
-    return total
+        for device, (reader, holder) in _kept(tensor, stages, number).items():
+            stash[device] += tensor.bytes * stash_depth(problem.schedule, last, reader, holder)
+    return stash
 
 
-def _stage_of(stages: Sequence[Stage], own: Sequence[int], unit: int | None) -> int | None:
-    """Which of the stages ``own`` holds the unit."""
-    inside = (n for n in own if unit is not None and stages[n].start <= unit < stages[n].stop)
-    return next(inside, None)
-
-
-def _reads(stage: Stage, tensor: Tensor) -> bool:
-    return any(stage.start <= reader < stage.stop for reader in tensor.readers)
+def _kept(tensor: Tensor, stages: Sequence[Stage], number: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Per device that reads the tensor beyond the stage that makes it: first such stage, and the one that holds it."""
+    made_in = None if tensor.producer is None else number[tensor.producer]
+    maker = None if made_in is None else stages[made_in].device
+    first: dict[int, tuple[int, int]] = {}
+    for reader in sorted({number[unit] for unit in tensor.readers} - {made_in}):
+        device = stages[reader].device
+        holder = made_in if made_in is not None and device == maker else reader
+        first.setdefault(device, (reader, holder))
+    return first

@@ -24,6 +24,13 @@ class Schedule(StrEnum):
     """One device at a time, forward only; the objective is latency, nothing is stashed."""
 
 
+class Preference(StrEnum):
+    """Which criterion comes first; see ``evaluate``."""
+
+    TIME = "time"
+    MEMORY = "memory"
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """The work between two places where a stage may begin."""
@@ -80,6 +87,10 @@ class Device:
     speed: float = 1.0
     base_bytes: int = 0
     """Taken on every device that holds at least one unit."""
+    min_units: int = 1
+    """A device that holds any unit holds at least so many."""
+    layers: int | None = None
+    """How many sequential units the device holds; ``None``: any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +113,4 @@ class Problem:
     Where it is empty every unit may join a run that returns to an earlier device."""
     allow_empty: bool = False
     """False: every device holds at least one unit."""
+    prefer: Preference = Preference.TIME

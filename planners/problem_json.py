@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
-from .problem import Device, Problem, Schedule, SharedGroup, Tensor, Unit
-from .validation import ProblemError, validate
+from .checks import ProblemError, brief
+from .json_text import items, known_keys, mapping, plain_json, read_json
+from .problem import Device, Preference, Problem, Schedule, SharedGroup, Tensor, Unit
+from .validation import MOST_ITEMS, most_units, validate
 
 FORMAT = "planning-problem/1"
+_KINDS = (Problem, Unit, Tensor, SharedGroup, Device)
+_NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in _KINDS}
+_KNOWN = {kind: frozenset(names) for kind, names in _NAMES.items()}
+_NEEDED = {kind: frozenset(field.name for field in fields(kind) if field.default is MISSING) for kind in _KINDS}
 Part = TypeVar("Part", Unit, Tensor, SharedGroup, Device)
+Choice = TypeVar("Choice", Schedule, Preference)
 
 
 def to_dict(problem: Problem) -> dict[str, Any]:
     """Plain lists, numbers and strings; sets become ascending lists."""
-    document = asdict(problem)
+    document = _plain(problem)
     document["format"] = FORMAT
+    for name in ("units", "devices", "tensors", "groups"):
+        document[name] = [_plain(part) for part in document[name]]
     document["schedule"] = problem.schedule.value
+    document["prefer"] = problem.prefer.value
     document["pins"] = sorted(problem.pins)
     document["forbidden_cuts"] = sorted(problem.forbidden_cuts)
     document["sequential"] = sorted(problem.sequential)
@@ -27,16 +36,12 @@ def to_dict(problem: Problem) -> dict[str, Any]:
 
 def to_json(problem: Problem) -> str:
     """Sorted keys, one trailing newline: the same problem gives the same bytes."""
-    return json.dumps(to_dict(problem), indent=2, sort_keys=True, allow_nan=False) + "\n"
+    return plain_json(to_dict(problem))
 
 
 def from_json(text: str) -> Problem:
-    """As :func:`from_dict`; ProblemError too where the text is not JSON."""
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise ProblemError(f"the problem is not JSON: {error}") from error
-    return from_dict(document)
+    """As :func:`from_dict`; ProblemError too where the text is not JSON, repeats a key, or holds NaN or Infinity."""
+    return from_dict(read_json("the problem", text))
 
 
 def from_dict(document: Mapping[str, Any]) -> Problem:
@@ -44,72 +49,78 @@ def from_dict(document: Mapping[str, Any]) -> Problem:
 
     ProblemError for another format, unknown or missing keys, and all that :func:`validate` refuses.
     """
-    if not isinstance(document, Mapping):
-        raise ProblemError(f"the problem is a JSON {type(document).__name__}, expected an object")
-    if document.get("format", FORMAT) != FORMAT:
-        raise ProblemError(f"the problem has format {document['format']!r}, expected {FORMAT!r}")
-    values = {key: value for key, value in document.items() if key != "format"}
-    _keys("the problem", Problem, values)
+    found = mapping("the problem", document)
+    if found.get("format", FORMAT) != FORMAT:
+        raise ProblemError(f"the problem has format {brief(found['format'])}, expected {FORMAT!r}")
+    values = {key: value for key, value in found.items() if key != "format"}
+    known_keys("the problem", values, _KNOWN[Problem], _NEEDED[Problem])
     parsed = {name: parse(values[name]) for name, parse in _PARSERS.items() if name in values}
     problem = Problem(**{**values, **parsed})
     validate(problem)
     return problem
 
 
-def _parts(kind: type[Part], items: Any) -> tuple[Part, ...]:
-    return tuple(
-        _part(kind, f"{kind.__name__.lower()} {i}", item) for i, item in enumerate(_list(kind.__name__, items))
-    )
+def _plain(part: Problem | Unit | Tensor | SharedGroup | Device) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in _NAMES[type(part)]}
+
+
+def _units(value: Any) -> tuple[Unit, ...]:
+    most_units(len(items("units", value)))
+    return _parts(Unit, "units", "unit", value)
+
+
+def _parts(kind: type[Part], name: str, owner: str, value: Any) -> tuple[Part, ...]:
+    found = items(name, value)
+    if len(found) > MOST_ITEMS:
+        raise ProblemError(f"the problem has {len(found)} {name}, expected at most {MOST_ITEMS}")
+    return tuple(_part(kind, f"{owner} {i}", item) for i, item in enumerate(found))
 
 
 def _part(kind: type[Part], owner: str, item: Any) -> Part:
-    if not isinstance(item, Mapping):
-        raise ProblemError(f"{owner} is {item!r}, expected an object")
-    _keys(owner, kind, item)
-    lists = {key: tuple(_list(f"{owner}: {key}", item[key])) for key in ("readers", "members") if key in item}
-    return kind(**{**item, **lists})
+    values = mapping(owner, item)
+    known_keys(owner, values, _KNOWN[kind], _NEEDED[kind])
+    for key in ("readers", "members"):
+        if key in values:
+            values = {**values, key: tuple(items(f"{owner}: {key}", values[key]))}
+    return kind(**values)
 
 
-def _keys(owner: str, kind: type, values: Mapping[str, Any]) -> None:
-    known = {field.name for field in fields(kind)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise ProblemError(f"{owner} has unknown keys {unknown}, expected some of {sorted(known)}")
-    needed = {field.name for field in fields(kind) if field.default is MISSING}
-    missing = sorted(needed - set(values))
-    if missing:
-        raise ProblemError(f"{owner} lacks the keys {missing}")
-
-
-def _list(owner: str, items: Any) -> list[Any]:
-    if not isinstance(items, (list, tuple)):
-        raise ProblemError(f"{owner} is {items!r}, expected a list")
-    return list(items)
-
-
-def _schedule(value: Any) -> Schedule:
+def _choice(name: str, kind: type[Choice], value: Any) -> Choice:
     try:
-        return Schedule(value)
-    except ValueError as error:
-        raise ProblemError(f"schedule is {value!r}, expected one of {[s.value for s in Schedule]}") from error
+        return kind(value)
+    except ValueError:
+        expected = [choice.value for choice in kind]
+        raise ProblemError(f"{name} is {brief(value)}, expected one of {expected}") from None
 
 
-def _pins(items: Any) -> tuple[tuple[int, int], ...]:
-    pins = []
-    for pin in _list("pins", items):
+def _pins(value: Any) -> tuple[tuple[int, int], ...]:
+    pins = items("pins", value)
+    for pin in pins:
         if not isinstance(pin, (list, tuple)) or len(pin) != 2:
-            raise ProblemError(f"a pin is {pin!r}, expected [unit, device]")
-        pins.append((pin[0], pin[1]))
-    return tuple(pins)
+            raise ProblemError(f"a pin is {brief(pin)}, expected [unit, device]")
+    return tuple((unit, device) for unit, device in pins)
+
+
+def _set(name: str, value: Any) -> frozenset[int]:
+    """Indices, each once; in any order."""
+    found = items(name, value)
+    for item in found:
+        if isinstance(item, bool) or not isinstance(item, int):
+            raise ProblemError(f"{name}: {brief(item)} is not an index")
+    unique = frozenset(found)
+    if len(unique) < len(found):
+        raise ProblemError(f"{name} has {len(found)} entries, but only {len(unique)} of them differ")
+    return unique
 
 
 _PARSERS: dict[str, Callable[[Any], Any]] = {
-    "units": lambda items: _parts(Unit, items),
-    "devices": lambda items: _parts(Device, items),
-    "tensors": lambda items: _parts(Tensor, items),
-    "groups": lambda items: _parts(SharedGroup, items),
-    "schedule": _schedule,
+    "units": _units,
+    "devices": lambda value: _parts(Device, "devices", "device", value),
+    "tensors": lambda value: _parts(Tensor, "tensors", "tensor", value),
+    "groups": lambda value: _parts(SharedGroup, "groups", "group", value),
+    "schedule": lambda value: _choice("schedule", Schedule, value),
+    "prefer": lambda value: _choice("prefer", Preference, value),
     "pins": _pins,
-    "forbidden_cuts": lambda items: frozenset(_list("forbidden_cuts", items)),
-    "sequential": lambda items: frozenset(_list("sequential", items)),
+    "forbidden_cuts": lambda value: _set("forbidden_cuts", value),
+    "sequential": lambda value: _set("sequential", value),
 }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 
 from .problem import Problem, Schedule
 
@@ -47,7 +48,7 @@ def violations(problem: Problem, assignment: Sequence[int]) -> tuple[str, ...]:
     wrong = _malformed(problem, assignment)
     if wrong:
         return (wrong,)
-    checks = (_pins, _cuts, _ties, _sequence, _empty, _visits)
+    checks = (_pins, _cuts, _ties, _sequence, _counts, _visits)
     return tuple(found for check in checks for found in check(problem, assignment))
 
 
@@ -88,28 +89,41 @@ def _sequence(problem: Problem, assignment: Sequence[int]) -> Iterator[str]:
             yield f"sequential units {names} step back from device {assignment[early]} to {assignment[late]}"
 
 
-def _empty(problem: Problem, assignment: Sequence[int]) -> Iterator[str]:
-    missing = sorted(set(range(len(problem.devices))) - set(assignment))
+def _counts(problem: Problem, assignment: Sequence[int]) -> Iterator[str]:
+    units, layers = Counter(assignment), Counter(assignment[unit] for unit in problem.sequential)
+    missing = [index for index in range(len(problem.devices)) if not units[index]]
     if missing and not problem.allow_empty:
         yield f"devices {missing} hold no unit"
+    for index, device in enumerate(problem.devices):
+        if 0 < units[index] < device.min_units:
+            yield f"device {index} holds {units[index]} units, expected at least {device.min_units}"
+        if device.layers is not None and layers[index] != device.layers:
+            yield f"device {index} holds {layers[index]} sequential units, expected {device.layers}"
 
 
 def _visits(problem: Problem, assignment: Sequence[int]) -> Iterator[str]:
     """First visits in device order; a return must hold a unit that has reason to be there."""
-    visited: dict[int, set[int]] = {}
+    reasons = [0, *accumulate(_reasons(problem, assignment))]
+    highest, visited = -1, set()
     for stage in stages_of(assignment):
-        units = set(range(stage.start, stage.stop))
         if stage.device in visited:
-            if not _may_return(problem, stage.device, units, visited[stage.device]):
+            if reasons[stage.start] == reasons[stage.stop]:
                 span = f"units {stage.start} to {stage.stop - 1}"
                 yield f"the stage of {span} returns to device {stage.device} for no reason"
-        elif visited and stage.device < max(visited):
-            yield f"device {stage.device} is first visited after device {max(visited)}"
-        visited.setdefault(stage.device, set()).update(units)
+        elif stage.device < highest:
+            yield f"device {stage.device} is first visited after device {highest}"
+        highest = max(highest, stage.device)
+        visited.add(stage.device)
 
 
-def _may_return(problem: Problem, device: int, units: set[int], earlier: set[int]) -> bool:
-    pinned = any(d == device and unit in units for unit, d in problem.pins)
-    return pinned or any(
-        g.colocate and units.intersection(g.members) and earlier.intersection(g.members) for g in problem.groups
-    )
+def _reasons(problem: Problem, assignment: Sequence[int]) -> list[bool]:
+    """Per unit: pinned to the device it is on, or tied to a unit of an earlier stage of that device."""
+    found = [False] * len(assignment)
+    for unit, device in problem.pins:
+        found[unit] |= assignment[unit] == device
+    number = [n for n, stage in enumerate(stages_of(assignment)) for _ in range(stage.start, stage.stop)]
+    for group in problem.groups:
+        earliest: dict[int, int] = {}
+        for unit in group.members if group.colocate else ():
+            found[unit] |= earliest.setdefault(assignment[unit], number[unit]) < number[unit]
+    return found

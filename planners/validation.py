@@ -2,45 +2,85 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from dataclasses import fields
-from itertools import pairwise
+from .checks import MOST, ProblemError, ascending, brief, flag, indices, named, number, numbers, sequence
+from .problem import Device, Preference, Problem, Schedule, SharedGroup, Tensor
 
-from .problem import Device, Problem, SharedGroup, Tensor, Unit
+__all__ = [
+    "LEAST_SPEED",
+    "MOST",
+    "MOST_BYTES",
+    "MOST_DEVICES",
+    "MOST_ITEMS",
+    "MOST_UNITS",
+    "ProblemError",
+    "most_units",
+    "validate",
+]
 
 MOST_DEVICES = 64
-
-
-class ProblemError(ValueError):
-    """The problem itself is malformed: what was found, what was expected."""
+MOST_UNITS = 100_000
+MOST_ITEMS = 1_000_000
+"""Pins, tensors, groups, readers of all tensors and members of all groups together."""
+LEAST_SPEED = 1e-6
+"""Times divided by it stay finite, and so do their squares."""
+MOST_BYTES = 2**50
+"""Of one device however deep it stashes: sums stay exact in double precision."""
 
 
 def validate(problem: Problem) -> None:
-    """Raise :class:`ProblemError` for NaN, infinite or negative numbers, byte counts that are not integers, indices out
-    of range, member lists that do not ascend, readers not after their producer, a unit pinned twice, and device
-    counts that cannot be met. Constraints that contradict each other in subtler ways are a planner's finding."""
+    """Raise :class:`ProblemError` for values of another type than declared, NaN, infinite or negative numbers, byte
+    counts that are not integers, indices out of range, member lists that do not ascend, readers not after their
+    producer, a unit pinned to two devices, and counts that cannot be met. Constraints that contradict each other in
+    subtler ways are a planner's finding."""
+    _containers(problem)
     _counts(problem)
-    for unit in problem.units:
-        _numbers(f"unit {unit.name!r}", unit)
+    for index, unit in enumerate(problem.units):
+        numbers(named("unit", index, unit.name), unit)
     for index, device in enumerate(problem.devices):
-        _numbers(f"device {index}", device)
-        if device.speed == 0:
-            raise ProblemError(f"device {index} has speed 0, expected a positive number")
-    for tensor in problem.tensors:
-        _tensor(problem, tensor)
-    for group in problem.groups:
-        _group(problem, group)
-    _number("problem", "copy_us_per_byte", problem.copy_us_per_byte)
+        _device(index, device)
+    for index, tensor in enumerate(problem.tensors):
+        _tensor(problem, index, tensor)
+    for index, group in enumerate(problem.groups):
+        _group(problem, index, group)
+    number("problem", "copy_us_per_byte", problem.copy_us_per_byte)
+    _sizes(problem)
+    indices("sequential", problem.sequential, len(problem.units))
+    _layers(problem)
     _pins(problem)
-    _indices("forbidden_cuts", problem.forbidden_cuts, len(problem.units) - 1)
-    _indices("sequential", problem.sequential, len(problem.units))
+    indices("forbidden_cuts", problem.forbidden_cuts, len(problem.units) - 1)
+
+
+def _containers(problem: Problem) -> None:
+    """The types that planners rely on, for problems that no type checker has seen."""
+    for name in ("units", "devices", "tensors", "groups", "pins"):
+        sequence(name, getattr(problem, name))
+    for name in ("forbidden_cuts", "sequential"):
+        sequence(name, getattr(problem, name), frozenset)
+    for tensor in problem.tensors:
+        sequence("readers", tensor.readers)
+    for group in problem.groups:
+        sequence("members", group.members)
+    for name, kind in (("schedule", Schedule), ("prefer", Preference)):
+        if not isinstance(getattr(problem, name), kind):
+            raise ProblemError(f"{name} is {brief(getattr(problem, name))}, expected a {kind.__name__}")
+    flag("problem", "allow_empty", problem.allow_empty)
+
+
+def most_units(count: int) -> None:
+    """ProblemError where there are too few or too many units to look at."""
+    if not 1 <= count <= MOST_UNITS:
+        raise ProblemError(f"the problem has {count} units, expected 1 to {MOST_UNITS}")
 
 
 def _counts(problem: Problem) -> None:
     units, devices = len(problem.units), len(problem.devices)
-    if units == 0:
-        raise ProblemError("the problem has no unit, expected at least one")
+    most_units(units)
+    items = sum(len(tensor.readers) for tensor in problem.tensors) + sum(len(group.members) for group in problem.groups)
+    items += len(problem.tensors) + len(problem.groups) + len(problem.pins)
+    if items > MOST_ITEMS:
+        raise ProblemError(
+            f"the problem has {items} tensors, groups, readers, members and pins, expected at most {MOST_ITEMS}"
+        )
     if not 1 <= devices <= MOST_DEVICES:
         raise ProblemError(f"the problem has {devices} devices, expected 1 to {MOST_DEVICES}")
     if devices > units and not problem.allow_empty:
@@ -49,56 +89,62 @@ def _counts(problem: Problem) -> None:
         )
 
 
-def _numbers(owner: str, item: Unit | Device | Tensor | SharedGroup) -> None:
-    for field in fields(item):
-        if field.type in ("int", "float"):
-            _number(owner, field.name, getattr(item, field.name), whole=field.type == "int")
+def _device(index: int, device: Device) -> None:
+    owner = f"device {index}"
+    numbers(owner, device)
+    if device.speed < LEAST_SPEED:
+        raise ProblemError(f"{owner} has speed {device.speed}, expected at least {LEAST_SPEED}")
+    if device.layers is not None:
+        number(owner, "layers", device.layers, whole=True)
 
 
-def _number(owner: str, name: str, value: float, whole: bool = False) -> None:
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-        raise ProblemError(f"{owner}: {name} is {value!r}, expected {'an integer' if whole else 'a number'}")
-    if not math.isfinite(value) or value < 0:
-        raise ProblemError(f"{owner}: {name} is {value!r}, expected a finite number of at least 0")
+def _sizes(problem: Problem) -> None:
+    """Twice what everything on one device would take, stashed as deep as it can be."""
+    stages = 2 * min(len(problem.units), len(problem.devices) + len(problem.pins) + len(problem.groups))
+    once = sum(
+        u.resident_bytes + u.live_bytes + u.transient_bytes + u.update_bytes + u.code_bytes for u in problem.units
+    )
+    once += sum(g.bytes + g.update_bytes for g in problem.groups) + max(d.base_bytes for d in problem.devices)
+    deep = sum(u.checkpoint_bytes for u in problem.units) + sum(t.bytes + t.gradient_bytes for t in problem.tensors)
+    if max(once + stages * deep, *(d.capacity_bytes for d in problem.devices)) > MOST_BYTES:
+        raise ProblemError(f"the problem's bytes add up to more than {MOST_BYTES}, the most that is counted exactly")
 
 
-def _tensor(problem: Problem, tensor: Tensor) -> None:
-    owner = f"tensor {tensor.name!r}"
-    _numbers(owner, tensor)
-    _ascending(owner, "readers", tensor.readers)
-    _indices(f"{owner}: readers", tensor.readers, len(problem.units))
+def _layers(problem: Problem) -> None:
+    asked = [device.layers for device in problem.devices]
+    known, count = sum(n for n in asked if n is not None), len(problem.sequential)
+    if known > count or (known < count and None not in asked):
+        raise ProblemError(f"the devices ask for {asked} sequential units, but the problem has {count}")
+
+
+def _tensor(problem: Problem, index: int, tensor: Tensor) -> None:
+    owner = named("tensor", index, tensor.name)
+    numbers(owner, tensor)
+    indices(f"{owner}: readers", tensor.readers, len(problem.units))
+    ascending(owner, "readers", tensor.readers)
     if tensor.producer is None:
         return
-    _indices(f"{owner}: producer", (tensor.producer,), len(problem.units))
+    indices(f"{owner}: producer", (tensor.producer,), len(problem.units))
     if tensor.readers and tensor.readers[0] <= tensor.producer:
         raise ProblemError(f"{owner}: unit {tensor.readers[0]} reads it, but only unit {tensor.producer} makes it")
 
 
-def _group(problem: Problem, group: SharedGroup) -> None:
-    owner = f"group {group.name!r}"
-    _numbers(owner, group)
-    _ascending(owner, "members", group.members)
-    _indices(f"{owner}: members", group.members, len(problem.units))
+def _group(problem: Problem, index: int, group: SharedGroup) -> None:
+    owner = named("group", index, group.name)
+    numbers(owner, group)
+    flag(owner, "colocate", group.colocate)
+    indices(f"{owner}: members", group.members, len(problem.units))
+    ascending(owner, "members", group.members)
 
 
 def _pins(problem: Problem) -> None:
-    _indices("pins: unit", (unit for unit, _ in problem.pins), len(problem.units))
-    _indices("pins: device", (device for _, device in problem.pins), len(problem.devices))
+    for pin in problem.pins:
+        if not isinstance(pin, tuple) or len(pin) != 2:
+            raise ProblemError(f"a pin is {brief(pin)}, expected (unit, device)")
+    indices("pins: unit", (unit for unit, _ in problem.pins), len(problem.units))
+    indices("pins: device", (device for _, device in problem.pins), len(problem.devices))
     seen: dict[int, int] = {}
     for unit, device in problem.pins:
         if seen.setdefault(unit, device) != device:
             name = problem.units[unit].name
             raise ProblemError(f"unit {name!r} is pinned to device {seen[unit]} and to device {device}")
-
-
-def _ascending(owner: str, name: str, values: tuple[int, ...]) -> None:
-    if any(a >= b for a, b in pairwise(values)):
-        raise ProblemError(f"{owner}: {name} are {values}, expected them to ascend without repeats")
-
-
-def _indices(what: str, values: Iterable[int], stop: int) -> None:
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ProblemError(f"{what}: {value!r} is not an index")
-        if not 0 <= value < stop:
-            raise ProblemError(f"{what}: index {value} is out of range, expected 0 to {stop - 1}")

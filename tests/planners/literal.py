@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planners.problem import Problem, Schedule, Tensor
+from planners.problem import Preference, Problem, Schedule, Tensor
 
 
 class Literal:
@@ -94,3 +94,69 @@ class Literal:
         own = sum(self.p.units[u].resident_bytes + self.p.units[u].code_bytes for u in units)
         shared = sum(g.bytes for g in self.p.groups if any(m in units for m in g.members))
         return self.p.devices[device].base_bytes + own + shared + self.stash(device) + self.working(device)
+
+    def copied_bytes(self) -> int:
+        return sum(self.received(d) for d in range(len(self.p.devices)))
+
+    def key(self) -> tuple[float, float, int, float]:
+        devices = range(len(self.p.devices))
+        times = [self.time(d) for d in devices]
+        slow = sum(times) if self.p.schedule is Schedule.SHARDED else max(times)
+        large = max(self.memory(d) for d in devices)
+        even = sum(time * time for time in times)
+        if self.p.prefer is Preference.MEMORY:
+            return large, slow, self.copied_bytes(), even
+        return slow, large, self.copied_bytes(), even
+
+    def violations(self) -> list[str]:
+        return [*self.constraints(), *self.counts(), *self.visits()]
+
+    def constraints(self) -> list[str]:
+        name, a = [repr(unit.name) for unit in self.p.units], self.a
+        found = [f"unit {name[u]} is pinned to device {d} but is on {a[u]}" for u, d in self.p.pins if a[u] != d]
+        for u in range(self.n - 1):
+            if u in self.p.forbidden_cuts and a[u] != a[u + 1]:
+                found.append(f"units {name[u]} and {name[u + 1]} may not be parted but are on {a[u]} and {a[u + 1]}")
+        for g in self.p.groups:
+            on = [d for d in range(len(self.p.devices)) if any(a[m] == d for m in g.members)]
+            if g.colocate and len(on) > 1:
+                found.append(f"group {g.name!r} must be on one device but is on {on}")
+        for u in range(self.n):
+            later = [v for v in range(u + 1, self.n) if v in self.p.sequential]
+            if u in self.p.sequential and later and a[u] > a[later[0]]:
+                v = later[0]
+                found.append(f"sequential units {name[u]} and {name[v]} step back from device {a[u]} to {a[v]}")
+        return found
+
+    def counts(self) -> list[str]:
+        found, devices = [], range(len(self.p.devices))
+        empty = [d for d in devices if not self.units(d)]
+        if empty and not self.p.allow_empty:
+            found.append(f"devices {empty} hold no unit")
+        for d in devices:
+            least, exact = self.p.devices[d].min_units, self.p.devices[d].layers
+            units = len(self.units(d))
+            layers = len([u for u in self.units(d) if u in self.p.sequential])
+            if units and units < least:
+                found.append(f"device {d} holds {units} units, expected at least {least}")
+            if exact is not None and layers != exact:
+                found.append(f"device {d} holds {layers} sequential units, expected {exact}")
+        return found
+
+    def visits(self) -> list[str]:
+        found = []
+        for s in range(self.last + 1):
+            units = [u for u in range(self.n) if self.stage[u] == s]
+            device, before = self.a[units[0]], set(self.a[: units[0]])
+            if device in before and not any(self.has_reason(u) for u in units):
+                span = f"units {units[0]} to {units[-1]}"
+                found.append(f"the stage of {span} returns to device {device} for no reason")
+            if device not in before and before and device < max(before):
+                found.append(f"device {device} is first visited after device {max(before)}")
+        return found
+
+    def has_reason(self, u: int) -> bool:
+        """Pinned to where it is, or tied to a unit in an earlier stage of the same device."""
+        tied = [m for g in self.p.groups if g.colocate and u in g.members for m in g.members]
+        earlier = [m for m in tied if self.a[m] == self.a[u] and self.stage[m] < self.stage[u]]
+        return (u, self.a[u]) in self.p.pins or bool(earlier)

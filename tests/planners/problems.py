@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hypothesis import strategies as st
 
 from planners.evaluate import evaluate
-from planners.problem import Device, Problem, Schedule, SharedGroup, Tensor, Unit
+from planners.problem import Device, Preference, Problem, Schedule, SharedGroup, Tensor, Unit
 
 few = st.integers(1, 6)
 sizes = st.integers(0, 9)
@@ -52,14 +53,16 @@ def problems(
     counts: st.SearchStrategy[int] = few,
     most_devices: int = 3,
     capacity: st.SearchStrategy[int] | None = None,
+    wide: bool = False,
 ) -> Problem:
+    """``wide``: with least counts of units, counts of sequential units, and a preference too."""
     count = draw(counts)
     allow_empty = draw(st.booleans())
     devices = draw(st.integers(1, most_devices if allow_empty else min(count, most_devices)))
     room = st.sampled_from((30, 60, 90, 150, 10_000, 10_000)) if capacity is None else capacity
     indices = st.integers(0, count - 1)
     pinned = draw(st.dictionaries(indices, st.integers(0, devices - 1), max_size=draw(st.integers(0, 3))))
-    return Problem(
+    problem = Problem(
         units=tuple(draw(units(i)) for i in range(count)),
         devices=tuple(Device(draw(room), draw(speeds), draw(st.sampled_from((0, 5, 100)))) for _ in range(devices)),
         schedule=draw(schedules),
@@ -71,6 +74,21 @@ def problems(
         sequential=frozenset(draw(st.one_of(st.just(set()), st.sets(indices)))),
         allow_empty=allow_empty,
     )
+    return _overruled(draw, problem) if wide else problem
+
+
+def _overruled(draw: st.DrawFn, problem: Problem, assignment: Sequence[int] = ()) -> Problem:
+    """Counts that devices must hold, those of the assignment where one is given, and a preference."""
+    left, devices = len(problem.sequential), []
+    for index, device in enumerate(problem.devices):
+        held = sum(assignment[unit] == index for unit in problem.sequential) if assignment else None
+        layers = draw(st.none() | (st.integers(0, left) if held is None else st.just(held)))
+        left -= layers or 0
+        most = max(1, list(assignment).count(index)) if assignment else 3
+        devices.append(replace(device, layers=layers, min_units=draw(st.sampled_from((0, 1, 1, most)))))
+    if left and all(device.layers is not None for device in devices):
+        devices[-1] = replace(devices[-1], layers=None)
+    return replace(problem, devices=tuple(devices), prefer=draw(st.sampled_from(Preference)))
 
 
 @st.composite
@@ -85,10 +103,12 @@ def layouts(draw: st.DrawFn, most_units: int, most_devices: int) -> list[int]:
 
 
 @st.composite
-def returning_problems(draw: st.DrawFn, most_units: int = 7, most_devices: int = 3, tight: bool = False) -> Problem:
+def returning_problems(
+    draw: st.DrawFn, most_units: int = 7, most_devices: int = 3, tight: bool = False, wide: bool = False
+) -> Problem:
     """Problems built around a layout that returns to visited devices by pins or ties, and keeps some layers in order.
 
-    ``tight``: memory suffices for little else than that layout.
+    ``tight``: memory suffices for little else than that layout. ``wide``: as for :func:`problems`.
     """
     assignment = draw(layouts(most_units, most_devices))
     problem = draw(problems(st.just(len(assignment)), most_devices))
@@ -114,6 +134,8 @@ def returning_problems(draw: st.DrawFn, most_units: int = 7, most_devices: int =
         forbidden_cuts=frozenset(),
         sequential=frozenset(layers),
     )
+    if wide:
+        built = _overruled(draw, built, assignment)
     return _just_enough(draw, built, assignment) if tight else built
 
 
