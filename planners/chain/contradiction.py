@@ -39,8 +39,12 @@ def explain(problem: Problem, possible: Callable[[Problem], bool | None]) -> str
 def constraints(problem: Problem) -> Iterator[Constraint]:
     """Everything that can be given up, the least telling first."""
     names = [unit.name for unit in problem.units]
+    for index, device in enumerate(problem.devices):
+        if device.layers is not None:
+            words = f"device {index} must hold {device.layers} sequential units"
+            yield Constraint(words, lambda p, d=index: _with_device(p, d, layers=None))  # type: ignore[misc]
     if problem.sequential:
-        yield Constraint("sequential units never step back", lambda p: replace(p, sequential=frozenset()))
+        yield Constraint("sequential units never step back", _unordered)
     for cut in sorted(problem.forbidden_cuts):
         words = f"units {names[cut]!r} and {names[cut + 1]!r} may not be parted"
         yield Constraint(words, lambda p, cut=cut: replace(p, forbidden_cuts=p.forbidden_cuts - {cut}))  # type: ignore[misc]
@@ -48,9 +52,13 @@ def constraints(problem: Problem) -> Iterator[Constraint]:
         if group.colocate:
             words = f"group {group.name!r} must be on one device"
             yield Constraint(words, lambda p, g=group: replace(p, groups=tuple(o for o in p.groups if o != g)))  # type: ignore[misc]
-    for unit, device in problem.pins:
-        words = f"unit {names[unit]!r} is pinned to device {device}"
-        yield Constraint(words, lambda p, pin=(unit, device): replace(p, pins=tuple(o for o in p.pins if o != pin)))  # type: ignore[misc]
+    for unit, home in problem.pins:
+        words = f"unit {names[unit]!r} is pinned to device {home}"
+        yield Constraint(words, lambda p, pin=(unit, home): replace(p, pins=tuple(o for o in p.pins if o != pin)))  # type: ignore[misc]
+    for index, device in enumerate(problem.devices):
+        if device.min_units > 1:
+            words = f"device {index} must hold {device.min_units} units or more"
+            yield Constraint(words, lambda p, d=index: _with_device(p, d, min_units=1))  # type: ignore[misc]
     if not problem.allow_empty:
         yield Constraint(
             f"each of {len(problem.devices)} devices must hold a unit", lambda p: replace(p, allow_empty=True)
@@ -61,4 +69,17 @@ def _bare(problem: Problem) -> Problem:
     """The constraints alone: no time, no memory."""
     units = tuple(Unit(unit.name, 0.0) for unit in problem.units)
     groups = tuple(replace(group, bytes=0, update_bytes=0) for group in problem.groups)
-    return replace(problem, units=units, devices=(Device(0),) * len(problem.devices), groups=groups, tensors=())
+    devices = tuple(Device(0, min_units=device.min_units, layers=device.layers) for device in problem.devices)
+    return replace(problem, units=units, devices=devices, groups=groups, tensors=())
+
+
+def _unordered(problem: Problem) -> Problem:
+    """No unit is sequential, so none is counted either."""
+    devices = tuple(replace(device, layers=None) for device in problem.devices)
+    return replace(problem, sequential=frozenset(), devices=devices)
+
+
+def _with_device(problem: Problem, index: int, **changes: int | None) -> Problem:
+    devices = list(problem.devices)
+    devices[index] = replace(devices[index], **changes)  # type: ignore[arg-type]
+    return replace(problem, devices=tuple(devices))

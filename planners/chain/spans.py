@@ -1,13 +1,15 @@
-"""Tables over all spans ``[start, stop)`` of blocks at once.
+"""Sums over all spans ``[start, stop)`` of blocks within a window of starts and stops.
 
-A table is an ``(n+1, n+1)`` array indexed ``[start, stop]``; entries with ``start > stop`` mean nothing.
+A table is an array indexed ``[start - window.low, stop - window.left]``. Bytes are whole numbers in double precision,
+exact below 2**53 (``validation.MOST_BYTES``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,100 +17,210 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-Number = TypeVar("Number", np.int64, np.float64)
-Bound = Ints | int
 
 
-def differences(prefix: npt.NDArray[Number]) -> npt.NDArray[Number]:
-    """Table of ``prefix[stop] - prefix[start]``, from sums up to each edge."""
-    table: npt.NDArray[Number] = prefix[None, :] - prefix[:, None]
-    return table
+class Window(NamedTuple):
+    """Starts ``low..high`` and stops ``left..right``, all inclusive. Spans may stop before they start."""
+
+    low: int
+    high: int
+    left: int
+    right: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.high - self.low + 1, self.right - self.left + 1
+
+    @property
+    def area(self) -> int:
+        rows, columns = self.shape
+        return rows * columns
+
+    def holds(self, other: Window) -> bool:
+        return (
+            self.low <= other.low and other.high <= self.high and self.left <= other.left and other.right <= self.right
+        )
+
+    def within(self, outer: Window) -> tuple[slice, slice]:
+        """Where this window lies in a table of the outer one."""
+        return (
+            slice(self.low - outer.low, self.high - outer.low + 1),
+            slice(self.left - outer.left, self.right - outer.left + 1),
+        )
+
+    def of_prefix(self, sums: npt.NDArray[Any]) -> Floats:
+        """Table of ``sums[stop] - sums[start]``."""
+        table: Floats = sums[None, self.left : self.right + 1] - sums[self.low : self.high + 1, None]
+        return table
+
+    @property
+    def starts(self) -> Ints:
+        return np.arange(self.low, self.high + 1)
+
+    @property
+    def stops(self) -> Ints:
+        return np.arange(self.left, self.right + 1)
 
 
-class Rectangles:
-    """Sums of weights over rectangles of spans: starts in one range, stops in another."""
-
-    def __init__(self, blocks: int) -> None:
-        self._difference = np.zeros((blocks + 2, blocks + 2), np.int64)
-
-    def add(self, start: tuple[Bound, Bound], stop: tuple[Bound, Bound], weight: Ints) -> None:
-        """Bounds are half open and may be arrays as long as ``weight``; an empty range adds nothing."""
-        for row, row_sign in zip(start, (1, -1), strict=True):
-            for column, column_sign in zip(stop, (1, -1), strict=True):
-                corner: Any = (row, column)
-                np.add.at(self._difference, corner, row_sign * column_sign * weight)
-
-    def table(self) -> Ints:
-        sums: Ints = self._difference[:-1, :-1].cumsum(axis=0)
-        return sums.cumsum(axis=1, out=sums)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Items:
-    """Things that a block makes and later ones want, in flat arrays: tensors, or shared groups that nobody makes."""
+    """Things that a block makes and later ones want, in flat arrays: tensors, or groups, which nobody makes."""
 
-    blocks: int
-    size: Ints
+    size: Floats
     source: Ints
     """Per item; -1 where no block makes it."""
+    last: Ints
+    """Per item: the last reading block."""
     item: Ints
-    """Per pair of item and reading block, readers ascending."""
+    """Per pair of item and reading block, in order of reader."""
     reader: Ints
     previous: Ints
-    """Per pair: the reader before this one, or the source."""
+    """Per pair: the reader of the same item before this one, or the source."""
 
     @classmethod
-    def of(cls, blocks: int, items: Iterable[tuple[int, Sequence[int], int]]) -> Items:
+    def of(cls, items: Iterable[tuple[int, Sequence[int], float]]) -> Items:
         """From (source, ascending readers after the source, size)."""
-        kept = [(source, tuple(readers), size) for source, readers, size in items if readers]
+        kept = [(source, readers, size) for source, readers, size in items if readers and size]
         pairs = [
-            (number, reader, previous)
+            (reader, number, previous)
             for number, (source, readers, _) in enumerate(kept)
             for reader, previous in zip(readers, (source, *readers), strict=False)
         ]
-        item, reader, previous = (np.array([p[k] for p in pairs], np.int64) for k in range(3))
-        size, source = (np.array([k[column] for k in kept], np.int64) for column in (2, 0))
-        return cls(blocks, size, source, item, reader, previous)
+        reader, item, previous = np.array(sorted(pairs), np.int64).reshape(-1, 3).T
+        sizes = np.array([size for _, _, size in kept], np.float64)
+        source = np.array([source for source, _, _ in kept], np.int64)
+        last = np.array([readers[-1] for _, readers, _ in kept], np.int64)
+        return cls(sizes, source, last, item, reader, previous)
 
-    def entering(self, into: Rectangles, weight: Ints) -> None:
-        """``weight`` per item on all spans that read it and do not hold its source."""
-        into.add((self.previous + 1, self.reader + 1), (self.reader + 1, self.blocks + 1), weight[self.item])
+    def __len__(self) -> int:
+        return len(self.size)
 
-    def inside(self, into: Rectangles, weight: Ints, until: Ints | int) -> None:
-        """``weight`` per item on all spans that hold its source and stop at ``until`` or before."""
-        stop = self.source + 1
-        into.add((0, stop), (stop, np.maximum(stop, until + 1)), weight)
+    @cached_property
+    def by_source(self) -> Ints:
+        return np.argsort(self.source, kind="stable")
 
-    def visits(self, stage: Ints) -> Visits:
-        """``stage`` is, per block, the number of the device's return that holds it, else -1."""
-        made_in = np.where(self.source >= 0, stage[self.source], -1)
-        here = stage[self.reader]
-        wanted = np.full(len(self.size), NEVER, np.int64)
-        other = (here >= 0) & (here != made_in[self.item])
-        np.minimum.at(wanted, self.item[other], here[other])
-        outside = np.full(len(self.size), -1, np.int64)
-        np.maximum.at(outside, self.item[here < 0], self.reader[here < 0])
-        return Visits(made_in, wanted, outside)
+    @cached_property
+    def _sources(self) -> Ints:
+        return self.source[self.by_source]
+
+    def pairs_read(self, start: int, stop: int) -> slice:
+        """The pairs whose reader is within."""
+        first, end = np.searchsorted(self.reader, (start, stop))
+        return slice(int(first), int(end))
+
+    def made(self, start: int, stop: int) -> Ints:
+        """The items whose source is within."""
+        first, end = np.searchsorted(self._sources, (start, stop))
+        return self.by_source[first:end]
+
+    @cached_property
+    def _by_item(self) -> tuple[Ints, Ints]:
+        """Pairs in order of item, and where those of each item begin."""
+        order = np.argsort(self.item, kind="stable")
+        return order, np.searchsorted(self.item[order], np.arange(len(self) + 1))
+
+    def touching(self, spans: Ints) -> tuple[Ints, Ints]:
+        """(row, item) of the items that a block of the row's spans makes or reads; ``spans`` is [row, span, 2]."""
+        count = spans.shape[1]
+        read, reading = ranges(*np.searchsorted(self.reader, spans.reshape(-1, 2).T))
+        made, making = ranges(*np.searchsorted(self._sources, spans.reshape(-1, 2).T))
+        items = np.concatenate([self.item[read], self.by_source[made]])
+        rows = np.concatenate([reading, making]) // count
+        keys = np.unique(rows * max(1, len(self)) + items)
+        return keys // max(1, len(self)), keys % max(1, len(self))
+
+    def some(self, items: Ints) -> Items:
+        """Those items alone, renumbered; one may be there several times. Pairs are in order of item."""
+        order, begin = self._by_item
+        pairs, number = ranges(begin[items], begin[items + 1])
+        pairs = order[pairs]
+        return Items(
+            self.size[items], self.source[items], self.last[items], number, self.reader[pairs], self.previous[pairs]
+        )
+
+    def entering(self, window: Window, weight: Floats) -> Floats:
+        """Sum of the weights (per item) of items that a span reads and does not hold the source of."""
+        pairs = self.pairs_read(window.low, window.right)
+        corners = entering(window, self.reader[pairs], self.previous[pairs])
+        table: Floats = summed(window, 1, corners, weight[self.item[pairs]], None)[0]
+        return table
+
+    def inside(self, window: Window, weight: Floats, until: Ints) -> Floats:
+        """Sum of the weights (per item) of items whose source a span holds, if it stops at ``until`` or before."""
+        items = self.made(window.low, window.right)
+        corners = inside(window, self.source[items], until[items])
+        table: Floats = summed(window, 1, corners, weight[items], None)[0]
+        return table
 
 
-NEVER = np.iinfo(np.int64).max
+class Corners(NamedTuple):
+    """Which things count for which spans: rows ``first`` to before ``end``, columns ``left`` to before ``right``."""
+
+    first: Ints
+    end: Ints
+    left: Ints
+    right: Ints
 
 
-@dataclass(frozen=True, slots=True)
-class Visits:
-    """How the returns of one device meet some items; all per item."""
+def entering(window: Window, reader: Ints, previous: Ints) -> Corners:
+    """The spans that begin after ``previous`` and hold ``reader``."""
+    first = np.maximum(previous + 1, window.low) - window.low
+    end = np.minimum(reader, window.high) + 1 - window.low
+    left = np.maximum(reader + 1, window.left) - window.left
+    return Corners(first, end, left, np.full_like(left, window.shape[1]))
 
-    made_in: Ints
-    """Stage number of the return that makes it, else -1."""
-    wanted: Ints
-    """Stage number of the earliest return that reads and does not make it, else ``NEVER``."""
-    outside: Ints
-    """Last reading block that is in no return of this device, else -1."""
 
-    @property
-    def read(self) -> Bools:
-        return self.wanted < NEVER
+def inside(window: Window, source: Ints, until: Ints) -> Corners:
+    """The spans that hold ``source`` and stop at ``until`` or before."""
+    end = np.minimum(source, window.high) + 1 - window.low
+    left = np.maximum(source + 1, window.left) - window.left
+    right = np.minimum(until, window.right) + 1 - window.left
+    return Corners(np.zeros_like(end), np.where(source < 0, 0, end), left, right)
 
-    @property
-    def made(self) -> Bools:
-        return self.made_in >= 0
+
+def summed(window: Window, planes: int, corners: Corners, weight: Floats, plane: Ints | None) -> Floats:
+    """Tables ``[plane, start, stop]`` of the sums of the weights: two-dimensional sums of differences at corners."""
+    rows, columns = window.shape
+    keep = (corners.first < corners.end) & (corners.left < corners.right) & (weight != 0)
+    if not keep.any():
+        return np.zeros((planes, rows, columns))
+    first, end, left, right = (side[keep] for side in corners)
+    weight, width = weight[keep], columns + 1
+    if plane is not None:
+        offset = plane[keep] * (rows + 1)
+        first, end = first + offset, end + offset
+    flat = np.concatenate([first * width + left, end * width + left, first * width + right, end * width + right])
+    sums = np.bincount(flat, np.concatenate([weight, -weight, -weight, weight]), planes * (rows + 1) * width)
+    table: Floats = sums.reshape(planes, rows + 1, width)[:, :-1, :-1].cumsum(axis=1)
+    return table.cumsum(axis=2, out=table)
+
+
+def ranges(begin: Ints, end: Ints) -> tuple[Ints, Ints]:
+    """All numbers of each range, one range after the other, and the number of the range."""
+    counts = end - begin
+    number = np.repeat(np.arange(len(counts)), counts)
+    return np.arange(len(number)) - np.repeat(np.cumsum(counts) - counts - begin, counts), number
+
+
+class RangeMax:
+    """The largest of any run of numbers at once; of an empty run 0. Memory: numbers x log2(numbers)."""
+
+    def __init__(self, numbers: Floats) -> None:
+        levels, width = [np.asarray(numbers, np.float64)], 1
+        while 2 * width <= len(numbers):
+            longer = levels[-1].copy()
+            np.maximum(longer[:-width], levels[-1][width:], out=longer[:-width])
+            levels.append(longer)
+            width *= 2
+        self._levels = np.stack(levels) if len(numbers) else np.zeros((1, 1))
+        self._level = np.concatenate([[0], np.frexp(np.arange(1.0, len(numbers) + 1))[1] - 1]).astype(np.int64)
+        self._constant = not len(numbers) or not np.any(numbers)
+
+    def of(self, start: Ints, stop: Ints) -> Floats:
+        """Broadcasts; where ``stop <= start`` the answer is 0."""
+        if self._constant:
+            return np.zeros(np.broadcast_shapes(start.shape, stop.shape))
+        level = self._level[np.maximum(stop - start, 0)]
+        first = self._levels[level, np.minimum(start, self._levels.shape[1] - 1)]
+        last = self._levels[level, np.maximum(stop - (1 << level), 0)]
+        return np.where(stop > start, np.maximum(first, last), 0.0)
