@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .evaluate import evaluate
+from .layers import FIRST_DEVICE, judged, layer_units, owners
 from .problem import Problem
-from .solution import Feasible, Infeasible, Solution
+from .solution import Infeasible, Solution
 from .validation import validate
+
+__all__ = ["Uniform", "layer_counts", "layer_units"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +19,7 @@ class Uniform:
 
     Layers are the sequential units or, where there are none, the units that are neither pinned nor tied. Of the
     others, pinned units go to their pins, tied ones to their group, the rest to the unit before them; units that may
-    not be parted stay together.
+    not be parted stay together. Where the option is left alone and the devices ask for ``layers``, those count.
     """
 
     layers: tuple[int, ...] = (-1,)
@@ -26,24 +28,27 @@ class Uniform:
         validate(problem)
         units = layer_units(problem)
         try:
-            counts = layer_counts(self.layers, len(problem.devices), len(units))
+            counts = layer_counts(self._asked(problem), len(problem.devices), len(units))
         except ValueError as error:
             return Infeasible("uniform", str(error))
         devices = [device for device, count in enumerate(counts) for _ in range(count)]
-        assignment = _place(problem, dict(zip(units, devices, strict=True)))
-        evaluation = evaluate(problem, assignment)
-        if evaluation.valid and evaluation.fits:
-            return Feasible(assignment, evaluation, "uniform")
-        lack = evaluation.shortfall_bytes
-        reason = "; ".join(evaluation.violations) or f"the uniform split lacks {lack} bytes on one device"
-        return Infeasible("uniform", f"layers {counts}: {reason}", lack, False, assignment, evaluation)
+        home = {FIRST_DEVICE: 0, **dict(zip(units, devices, strict=True)), **dict(problem.pins)}
+        assignment = tuple(home[owner] for owner in owners(problem, units))
+        return judged(problem, "uniform", f"layers {counts}: the uniform split", assignment)
+
+    def _asked(self, problem: Problem) -> list[int]:
+        if self.layers != (-1,) or not problem.sequential:
+            return list(self.layers)
+        return [-1 if device.layers is None else device.layers for device in problem.devices]
 
 
 def layer_counts(layers: Sequence[int], devices: int, count: int) -> list[int]:
     """Layers per device, as optimum-graphcore expands its wildcards.
 
-    One device takes all. ``[-1]`` and all wildcards: equal shares, the remainder to the last device. Mixed: the
-    wildcards share what is left, the remainder to the last of them. ValueError where the list does not match.
+    One device takes all, whatever is asked. ``[-1]`` and all wildcards: equal shares, the remainder to the last device.
+    Mixed: the wildcards share what is left, the remainder to the last of them.
+    ValueError where the list does not match. In one case the original does not object: where the counts beside
+    wildcards exceed the layers, it makes the wildcards negative, and devices get other counts than were asked.
     Source: optimum/graphcore/modeling_utils.py (0.7.1), `_expand_layers_per_ipu_wildcard`.
     """
     asked = list(layers)
@@ -64,35 +69,3 @@ def layer_counts(layers: Sequence[int], devices: int, count: int) -> list[int]:
     if wild:
         asked[wild[-1]] += left % len(wild)
     return asked
-
-
-def layer_units(problem: Problem) -> list[int]:
-    """The units that ``layers`` counts."""
-    if problem.sequential:
-        return sorted(problem.sequential)
-    pinned = {unit for unit, _ in problem.pins}
-    tied = {unit for group in problem.groups if group.colocate for unit in group.members}
-    return [unit for unit in range(len(problem.units)) if unit not in pinned | tied]
-
-
-def _place(problem: Problem, devices: dict[int, int]) -> tuple[int, ...]:
-    """Pins win, then layers; then ties and forbidden cuts spread until nothing moves; then the unit before."""
-    devices = {**devices, **dict(problem.pins)}
-    _spread(problem, devices)
-    for unit in range(len(problem.units)):
-        if unit not in devices:
-            devices[unit] = devices[unit - 1] if unit else 0
-            _spread(problem, devices)
-    return tuple(devices[unit] for unit in range(len(problem.units)))
-
-
-def _spread(problem: Problem, devices: dict[int, int]) -> None:
-    together: list[tuple[int, ...]] = [(unit, unit + 1) for unit in sorted(problem.forbidden_cuts)]
-    together += [group.members for group in problem.groups if group.colocate]
-    known = -1
-    while known != len(devices):
-        known = len(devices)
-        for members in together:
-            placed = [devices[unit] for unit in members if unit in devices]
-            for unit in members if placed else ():
-                devices.setdefault(unit, placed[0])
