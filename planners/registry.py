@@ -22,6 +22,10 @@ GROUP = "ipu_partition.planners"
 BUILT_IN = {
     "brute": "planners.brute:Brute",
     "chain": "planners.chain:Chain",
+    "flops": "planners.balanced:Flops",
+    "greedy": "planners.greedy:Greedy",
+    "milp": "planners.milp:Milp",
+    "parameters": "planners.balanced:Parameters",
     "uniform": "planners.uniform:Uniform",
 }
 """What the entry points of this package say, for when it is imported without being installed."""

@@ -20,8 +20,8 @@ from planners.uniform import Uniform
     [
         ("chain", Chain()),
         ("chain{}", Chain()),
-        (" chain { time_limit = 30 , skeletons=5 } ", Chain(30.0, 5)),
-        ("chain{time_limit=0.5 skeletons=5}", Chain(0.5, 5)),
+        (" chain { time_limit = 30 , rows=5 } ", Chain(30.0, 5)),
+        ("chain{time_limit=0.5 rows=5}", Chain(0.5, 5)),
         ("uniform{layers=3,7,-1,-1}", Uniform((3, 7, -1, -1))),
         ("uniform{layers=3}", Uniform((3,))),
         ("brute{limit=9}", Brute(9)),
@@ -40,10 +40,10 @@ def test_shortest_specification() -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("magic", "there is no planner 'magic'; there are brute, chain, uniform"),
-        ("chain{speed=3}", "'chain' has no option 'speed'; it has time_limit, skeletons"),
+        ("magic", "there is no planner 'magic'; there are brute, chain, flops, greedy, milp, parameters, uniform"),
+        ("chain{speed=3}", "'chain' has no option 'speed'; it has time_limit, rows"),
         ("chain{time_limit=soon}", "time_limit is 'soon', expected float"),
-        ("chain{skeletons=1.5}", "skeletons is '1.5', expected int"),
+        ("chain{rows=1.5}", "rows is '1.5', expected int"),
         ("uniform{layers=1,x}", "layers is '1,x'"),
         ("chain{30}", "options '30' are not understood"),
         ("chain{", "is not understood"),
@@ -59,7 +59,7 @@ def test_other_packages_add_planners(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("exhaustive", "planners.brute:Brute", registry.GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda group: [point])
     assert parse("exhaustive{limit=3}") == Brute(3)
-    assert names() == ("brute", "chain", "exhaustive", "uniform")
+    assert names() == ("brute", "chain", "exhaustive", "flops", "greedy", "milp", "parameters", "uniform")
 
 
 def test_two_planners_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
