@@ -13,7 +13,8 @@ from .families import rule_for
 from .levers import levers
 from .machine import Machine, machine
 from .models import ModelSpec, resolve
-from .plan import AuditInfo, MachineInfo, ModelInfo, PartitionPlan
+from .overrule import idle_pins
+from .plan import AuditInfo, MachineInfo, ModelInfo, OverrideInfo, PartitionPlan
 from .prepare import Prepared, prepare, target_of
 from .request import Options, Request, model_argument
 from .solve import Solved, solve
@@ -71,7 +72,7 @@ def partition(
         prepared.append(prepare(spec, request, mode, target, progress))
         progress(f"placing {spec.architecture} ({mode.value})")
         plans[mode] = _plan(prepared[-1], request, kind, target, progress)
-    return _document(spec, prepared, plans, kind, target, (*spec.warnings, *notes))
+    return _document(spec, request, prepared, plans, kind, target, (*spec.warnings, *notes))
 
 
 def _silent(_: str) -> None:
@@ -91,14 +92,18 @@ def _plan(
     prepared: Prepared, request: Request, kind: Machine, target: Target, progress: Callable[[str], None]
 ) -> ModePlan:
     solved = solve(prepared, request, kind, target)
-    progress(f"solved in {solved.seconds:.3f} s ({prepared.mode.value})")
+    progress(f"solved in {solved.solution.seconds:.3f} s ({prepared.mode.value})")
     suggested = [] if solved.fits else levers(solved, request, kind)
-    return mode_plan(solved, suggested, _warnings(solved, kind))
+    return mode_plan(solved, suggested, _warnings(solved, request, kind))
 
 
-def _warnings(solved: Solved, kind: Machine) -> list[str]:
+def _warnings(solved: Solved, request: Request, kind: Machine) -> list[str]:
     used = solved.workload.ipus * solved.workload.replicas
     found = list(solved.prepared.warnings)
+    found += [
+        f"{pin} changes nothing: the module does no work in {solved.prepared.mode.value}."
+        for pin in idle_pins(solved.prepared, request.demands)
+    ]
     if lack := solved.lacks_on_chip_bytes:
         found.append(
             f"The optimizer state is kept in host memory: on chip, the fullest IPU would lack {lack:,} bytes. "
@@ -113,6 +118,7 @@ def _warnings(solved: Solved, kind: Machine) -> list[str]:
 
 def _document(
     spec: ModelSpec,
+    request: Request,
     prepared: list[Prepared],
     plans: dict[Mode, ModePlan],
     kind: Machine,
@@ -142,6 +148,7 @@ def _document(
             capacity_bytes=kind.capacity_bytes,
         ),
         target=target.value,
+        overrides=_overrides(request),
         expressible=target is Target.OPTIMUM,
         optimum_class=rule.optimum_class if rule else None,
         fits=all(plan.fits for plan in plans.values()),
@@ -149,6 +156,16 @@ def _document(
         training=plans.get(Mode.TRAINING),
         inference=plans.get(Mode.INFERENCE),
         audit=_audit(prepared),
+    )
+
+
+def _overrides(request: Request) -> OverrideInfo:
+    demands = request.demands
+    return OverrideInfo(
+        layers=list(demands.layers) or None,
+        pins=dict(demands.pins),
+        prefer=demands.prefer.value,
+        planner=request.planner.strip(),
     )
 
 

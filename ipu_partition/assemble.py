@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from planners import Infeasible, Optimal, Solution
+from planners import Infeasible, Optimal, Preference, Solution
 from planners.evaluate import Evaluation
 
 from .blocks import blocks_of
-from .machine import device_terms, peak_bytes, schedule, update_us
+from .conflicts import in_words
+from .demands import NONE
+from .layout import layer_units
+from .machine import device_terms, peak_bytes, schedule, update_us, with_imbalance
 from .plan_parts import (
     Adapter,
     Baseline,
@@ -57,13 +61,11 @@ def mode_plan(solved: Solved, levers: Sequence[Lever], warnings: Sequence[str]) 
 
 def layers_per_ipu(prepared: Prepared, assignment: Sequence[int] | None, ipus: int) -> list[int] | None:
     """Counted layers on each IPU; None where the plan is free, or the family's class counts nothing."""
-    counted = {b.module for b in prepared.layout.blocks if b.ipu == "layer"}
+    counted = layer_units(prepared.layout, prepared.graph)
     if prepared.layout.free or not counted or assignment is None:
         return None
-    counts = [0] * ipus
-    for unit, ipu in zip(prepared.graph.units, assignment, strict=True):
-        counts[ipu] += unit.name in counted
-    return counts
+    counts = Counter(assignment[unit] for unit in counted)
+    return [counts[ipu] for ipu in range(ipus)]
 
 
 def _status(solution: Solution) -> Literal["optimal", "feasible", "infeasible"]:
@@ -131,30 +133,47 @@ def _predicted(solved: Solved, blocks: Sequence[Block]) -> Predicted | None:
 
 
 def _solution(solved: Solved) -> SolutionInfo:
-    solution = solved.solution
-    seconds = float(math.floor(solved.seconds))  # whole ones: finer, the same request would not give the same bytes
-    if isinstance(solution, Infeasible):
-        nearest = None if solution.evaluation is None else _us(solution.evaluation.objective_us)
-        return SolutionInfo(
-            planner=solution.planner, objective_us=nearest, lower_bound_us=None, gap=None, seconds=seconds
-        )
-    value = solution.evaluation.objective_us
-    bound = value if isinstance(solution, Optimal) else solution.lower_bound_us
-    gap = (value - bound) / value if value else 0.0
+    solution, evaluation = solved.solution, solved.evaluation
+    prefer = solved.costing.problem.prefer
+    value_us = None if evaluation is None else _us(evaluation.objective_us)
+    peak = None if evaluation is None else peak_bytes(solved.costing, evaluation)
+    bound, by_time = _bound(solution), prefer is Preference.TIME
+    bound_us = _us(bound) if bound is not None and by_time else None
+    bound_bytes = with_imbalance(solved.costing, int(bound)) if bound is not None and not by_time else None
     return SolutionInfo(
-        planner=solution.planner, objective_us=_us(value), lower_bound_us=_us(bound), gap=round(gap, 6), seconds=seconds
+        planner=solution.planner,
+        prefer=prefer.value,
+        objective_us=value_us,
+        lower_bound_us=bound_us,
+        peak_bytes=peak,
+        lower_bound_bytes=bound_bytes,
+        gap=_gap(value_us, bound_us) if by_time else _gap(peak, bound_bytes),
+        refined=solution.refined if isinstance(solution, Optimal) else None,
+        proved=solution.proved if isinstance(solution, Infeasible) else None,
+        seconds=float(math.floor(solution.seconds)),  # finer, the same request would not give the same bytes
     )
 
 
+def _bound(solution: Solution) -> float | None:
+    """What is proved of the leading criterion of a plan that fits; None where nothing is."""
+    return None if isinstance(solution, Infeasible) or solution.lower_bound <= 0 else solution.lower_bound
+
+
+def _gap(value: float | None, bound: float | None) -> float | None:
+    if value is None or bound is None:
+        return None
+    return round(max(0.0, (value - bound) / value), 6) if value else 0.0
+
+
 def _baseline(name: str, solution: Solution, solved: Solved) -> Baseline:
-    evaluation = solution.evaluation
+    evaluation, reason = solution.evaluation, solution.reason if isinstance(solution, Infeasible) else ""
     return Baseline(
         name=name,
         layers_per_ipu=layers_per_ipu(solved.prepared, solution.assignment, solved.workload.ipus),
         cycle_us=None if evaluation is None else _us(evaluation.objective_us),
         peak_bytes=peak_bytes(solved.costing, evaluation),
         fits=not isinstance(solution, Infeasible),
-        violations=[] if evaluation is None else list(evaluation.violations),
+        violations=[] if evaluation is not None else [in_words(reason, solved.costing.problem, {}, NONE)],
     )
 
 

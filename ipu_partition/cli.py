@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import __version__
+from .arguments import attached, counts, fields, homes
 from .errors import PartitionError, UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     _model_options(p.add_argument_group("model"))
     _shape_options(p.add_argument_group("input shapes"))
     _run_options(p.add_argument_group("how it runs"))
+    _override_options(p.add_argument_group("what you decide instead of the planner"))
     _output_options(p.add_argument_group("output"))
     return p
 
@@ -92,7 +94,22 @@ def _run_options(g: Any) -> None:
         "--target", metavar="NAME",
         help="optimum: obey optimum-graphcore's class (default where there is one); poptorch: place blocks freely",
     )  # fmt: skip
-    g.add_argument("--planner", default="chain", metavar="SPEC", help="planner and its options (default chain)")
+
+
+def _override_options(g: Any) -> None:
+    g.add_argument(
+        "--layers", metavar="N,N,...",
+        help="layers on each IPU, counted as layers_per_ipu counts them; -1: the planner chooses the number",
+    )  # fmt: skip
+    g.add_argument(
+        "--pin", dest="pins", metavar="MODULE=IPU", action="append",
+        help="put a module on an IPU, counted from 0; may be repeated",
+    )  # fmt: skip
+    g.add_argument("--prefer", default="time", metavar="WHAT", help="what comes first, time or memory (default time)")
+    g.add_argument(
+        "--planner", default="chain", metavar="SPEC",
+        help='planner and its options, e.g. uniform or "chain{time_limit=30}" (default chain)',
+    )  # fmt: skip
 
 
 def _output_options(g: Any) -> None:
@@ -131,9 +148,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _plan(arguments: Sequence[str]) -> int:
-    options = vars(parser().parse_args(arguments))
+    options = vars(parser().parse_args(attached(arguments)))
     output, as_json, audit, model = (options.pop(name) for name in ("output", "json", "audit", "model"))
-    options["config"] = _overrides(options["config"])
+    options |= {
+        "config": fields(options["config"]),
+        "layers": counts(options["layers"]),
+        "pins": homes(options["pins"]),
+    }
     from .api import partition
     from .report.progress import progress
 
@@ -190,15 +211,6 @@ def _models(arguments: Sequence[str]) -> int:
 
     show(render_models(catalogue()))
     return FITS
-
-
-def _overrides(items: Sequence[str] | None) -> dict[str, object] | None:
-    if not items:
-        return None
-    wrong = [item for item in items if not item.partition("=")[1] or not item.partition("=")[0].strip()]
-    if wrong:
-        raise UsageError(f"--config got {wrong[0]!r}, expected KEY=VALUE such as num_hidden_layers=6.")
-    return {key.strip(): value for key, _, value in (item.partition("=") for item in items)}
 
 
 def _one_line(text: str) -> str:

@@ -39,12 +39,14 @@ class Layout:
     adapters: tuple[Adapter, ...] = ()
     free: bool = False
     """True: any unit may go anywhere the planner's search space allows."""
+    layers: tuple[str, ...] = ()
+    """Modules of the blocks that `layers_per_ipu` counts, in call order; empty where it counts nothing."""
 
 
 def family_layout(traced: TracedModel, family: ResolvedFamily, adapters: Sequence[Adapter]) -> Layout:
     """The layout that the optimum-graphcore class of `family` prescribes."""
     blocks = _in_call_order(traced, (*family.layers, *family.blocks))
-    return Layout(blocks, tuple(_starts(blocks)), family.checkpoints, tuple(adapters))
+    return Layout(blocks, tuple(_starts(blocks)), family.checkpoints, tuple(adapters), layers=_layers(blocks, family))
 
 
 def free_layout(traced: TracedModel, family: ResolvedFamily | None = None, adapters: Sequence[Adapter] = ()) -> Layout:
@@ -56,7 +58,8 @@ def free_layout(traced: TracedModel, family: ResolvedFamily | None = None, adapt
     if family is not None:
         blocks = _in_call_order(traced, (*family.layers, *family.blocks))
         loose = tuple(replace(block, ipu="layer", with_module=None) for block in blocks)
-        return Layout(loose, tuple(_starts(blocks)), family.checkpoints, tuple(adapters), free=True)
+        starts, layers = tuple(_starts(blocks)), _layers(blocks, family)
+        return Layout(loose, starts, family.checkpoints, tuple(adapters), free=True, layers=layers)
     starts = free_starts(traced)
     names = tuple(BlockSpec(start.module) for start in starts)
     return Layout(names, starts, _repeated_layers(call.module for call in traced.calls), free=True)
@@ -69,6 +72,16 @@ def _in_call_order(traced: TracedModel, blocks: Iterable[ResolvedBlock]) -> tupl
         BlockSpec(b.module, b.alternatives, b.user_id, b.ipu, b.with_module) for b in blocks if b.module in positions
     ]
     return tuple(sorted(found, key=lambda block: positions[block.module]))
+
+
+def _layers(blocks: Iterable[BlockSpec], family: ResolvedFamily) -> tuple[str, ...]:
+    counted = {layer.module for layer in family.layers}
+    return tuple(block.module for block in blocks if block.module in counted)
+
+
+def layer_units(layout: Layout, graph: CostGraph) -> frozenset[int]:
+    """The units that `layers_per_ipu` counts: one for each layer."""
+    return frozenset(i for i, unit in enumerate(graph.units) if unit.name in layout.layers)
 
 
 def placement(layout: Layout, graph: CostGraph, ipus: int) -> Placement:
@@ -90,7 +103,7 @@ def placement(layout: Layout, graph: CostGraph, ipus: int) -> Placement:
             + [i - 1 for i, name in enumerate(names) if i and (name not in specs or name in joined)]
             + [cut for first, last in _kept_whole(layout, graph) for cut in range(first, last)]
         ),
-        sequential=frozenset() if layout.free else frozenset(index[m] for m, b in specs.items() if b.ipu == "layer"),
+        sequential=frozenset() if layout.free else layer_units(layout, graph),
         together=tuple((index[b.with_module], index[m]) for m, b in specs.items() if b.with_module in index),
         activation_parameters=_activations(layout, graph, index),
         checkpoints=frozenset(_checkpoint_units(layout.checkpoints, graph)),

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from planners import Planner
+
 from .blocks import blocks_of
+from .demands import Demands
+from .errors import UsageError
 from .machine import Machine, peak_bytes, schedule
 from .plan_parts import Lever
-from .request import MAX_IPUS, Request
+from .request import MAX_IPUS, Request, planner_named
 from .solve import Solved, attempt
 from .workload import Mode, Workload
 
@@ -16,20 +20,34 @@ PROPORTIONS = (0.1, 0.05)
 """Graphcore advises against less than 0.05. Source: graphcore/examples:vision/unet_medical/tensorflow2/README.md."""
 
 
-PLANNER = "chain{time_limit=2}"
+SECONDS = 2.0
 """Whether a lever helps must be known soon, for all of them."""
 
 
 def levers(solved: Solved, request: Request, machine: Machine) -> list[Lever]:
-    """Single changes of the workload that save memory on the fullest IPU, those that make it fit first."""
+    """Single changes of the workload that save memory on the fullest IPU, those that make it fit first. The user's
+    demands and planner stay."""
     before, state_open = peak_bytes(solved.costing, solved.evaluation), request.optimizer_state_offchip is None
+    planner, demands = _hurried(request.planner), request.demands
     found = []
-    for name, description, work in _changes(solved):
-        after = attempt(solved.prepared, work, machine, PLANNER, state_open=state_open, compare=False)
+    for name, description, work in _changes(solved, demands):
+        try:
+            after = attempt(
+                solved.prepared, work, machine, planner, demands=demands, state_open=state_open, compare=False
+            )
+        except UsageError:  # the demands do not allow it
+            continue
         saved = before - peak_bytes(after.costing, after.evaluation)
-        if after.evaluation is not None and _accumulates_enough(after) and (saved > 0 or after.fits):
+        if _accumulates_enough(after) and (saved > 0 or after.fits):
             found.append(Lever(name=name, description=description, bytes_saved=saved, fits=after.fits))
     return sorted(found, key=lambda lever: (not lever.fits, -lever.bytes_saved, lever.name))
+
+
+def _hurried(spec: str) -> Planner:
+    """The user's planner, with at most :data:`SECONDS` for an answer if it takes a limit."""
+    planner = planner_named(spec)
+    limit = getattr(planner, "time_limit", SECONDS)
+    return replace(planner, time_limit=SECONDS) if limit > SECONDS else planner  # type: ignore[type-var]
 
 
 def _accumulates_enough(solved: Solved) -> bool:
@@ -39,7 +57,7 @@ def _accumulates_enough(solved: Solved) -> bool:
     return given is None or given >= schedule.least_accumulation(stages)
 
 
-def _changes(solved: Solved) -> Iterator[tuple[str, str, Workload]]:
+def _changes(solved: Solved, demands: Demands) -> Iterator[tuple[str, str, Workload]]:
     work = solved.workload
     if work.mode is Mode.TRAINING:
         yield from _training_changes(work)
@@ -50,7 +68,8 @@ def _changes(solved: Solved) -> Iterator[tuple[str, str, Workload]]:
                 f"let matrix products use {proportion:.0%} of a tile for temporaries (slower)",
                 replace(work, matmul_proportion=proportion),
             )
-    yield from _more_ipus(solved)
+    if not demands.layers:
+        yield from _more_ipus(solved)
 
 
 def _training_changes(work: Workload) -> Iterator[tuple[str, str, Workload]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -22,6 +22,7 @@ from .plan_parts import (
     ModeName,
     ModePlan,
     Predicted,
+    PreferName,
     Shortfall,
     SolutionInfo,
     Stage,
@@ -45,6 +46,7 @@ __all__ = [
     "Memory",
     "ModePlan",
     "ModelInfo",
+    "OverrideInfo",
     "PartitionPlan",
     "Predicted",
     "Shortfall",
@@ -83,6 +85,18 @@ class MachineInfo(Document):
     capacity_bytes: Positive
 
 
+class OverrideInfo(Document):
+    """What the user decided instead of the planner, in every mode."""
+
+    layers: list[Annotated[int, Field(ge=-1, strict=True)]] | None = None
+    """Layers on each IPU, -1 where the planner chose; None: it chose everywhere."""
+    pins: dict[str, Count] = Field(default_factory=dict)
+    """Module: IPU"""
+    prefer: PreferName = "time"
+    planner: str = "chain"
+    """With its options."""
+
+
 class AuditInfo(Document):
     """What the cost of the model is made of, in numbers of ops."""
 
@@ -100,6 +114,7 @@ class PartitionPlan(Document):
     model: ModelInfo
     machine: MachineInfo
     target: Literal["optimum", "poptorch"]
+    overrides: OverrideInfo = OverrideInfo()
     expressible: Flag
     """`layers_per_ipu` says exactly what the plan says."""
     optimum_class: str | None
@@ -121,7 +136,18 @@ class PartitionPlan(Document):
             raise ValueError(f"the workload under {wrong[0]} is for {modes[wrong[0]].workload.mode}")
         if self.expressible and self.optimum_class is None:
             raise ValueError("expressible is true and there is no optimum_class")
+        for name, plan in modes.items():
+            self._check_overrides(name, plan)
         return self
+
+    def _check_overrides(self, name: ModeName, plan: ModePlan) -> None:
+        asked, ipus = self.overrides, plan.workload.ipus
+        if asked.layers is not None and len(asked.layers) != ipus:
+            raise ValueError(f"overrides name the layers of {len(asked.layers)} IPUs, {name} has {ipus}")
+        if strangers := sorted(module for module, ipu in asked.pins.items() if ipu >= ipus):
+            raise ValueError(f"overrides pin {strangers[0]!r} to an IPU beyond {ipus - 1} in {name}")
+        if plan.solution.prefer != asked.prefer:
+            raise ValueError(f"overrides put {asked.prefer} first, {name} puts {plan.solution.prefer} first")
 
     def modes(self) -> dict[ModeName, ModePlan]:
         """The modes that were planned, training first."""

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from .document import Count, Document, Flag, Number, Positive, Proportion
 
 ModeName = Literal["training", "inference"]
+PreferName = Literal["time", "memory"]
 ScheduleName = Literal["pipelined-training", "pipelined-inference", "sharded-inference"]
 SHARDED = "sharded-inference"
 _PROVED_GAP = 1e-9
@@ -121,26 +122,50 @@ class Predicted(Document):
 
 
 class SolutionInfo(Document):
-    """What was found and what was proved about it."""
+    """What was found and what was proved about it.
+
+    A bound and the gap are those of the criterion that `prefer` puts first; None where nothing is proved.
+    """
 
     planner: str
+    prefer: PreferName = "time"
     objective_us: Number | None
+    """Cycle time, or latency where sharded."""
     lower_bound_us: Number | None
+    """None where memory comes first."""
+    peak_bytes: Count | None = None
+    """Of the fullest IPU."""
+    lower_bound_bytes: Count | None = None
+    """Of `peak_bytes`; None where time comes first."""
     gap: Number | None
+    """How much of the first criterion might be saved, 0 to 1."""
+    refined: Flag | None = None
+    """Whether the other criteria are proved too, among the cuts that are best in the first; None where unproved."""
+    proved: Flag | None = None
+    """Whether it is proved that nothing fits; None where something does."""
     seconds: Number
     """Whole seconds the planner took, so that the same request gives the same document."""
 
+    @model_validator(mode="after")
+    def _coherent(self) -> SolutionInfo:
+        other = self.lower_bound_bytes if self.prefer == "time" else self.lower_bound_us
+        if other is not None:
+            raise ValueError(f"{self.prefer} comes first and the lower bound is of the other criterion")
+        return self
+
 
 class Baseline(Document):
-    """What another way to cut the model would give."""
+    """What another way to cut the model would give, without the user's demands on layers and modules."""
 
     name: str
     layers_per_ipu: list[Count] | None
     cycle_us: Number | None
+    """Latency where sharded; None where it is no plan."""
     peak_bytes: Count
+    """0 where it is no plan."""
     fits: Flag
     violations: list[str] = Field(default_factory=list)
-    """Rules it breaks, where it is no plan at all."""
+    """Why it is no plan at all: it breaks the rules of the model or of its class."""
 
 
 class Shortfall(Document):
@@ -220,6 +245,13 @@ class ModePlan(Document):
             found.append(f"gradient_accumulation is {given}, the pipeline needs at least {least}")
         if self.status == "optimal" and (self.solution.gap is None or self.solution.gap > _PROVED_GAP):
             found.append(f"status is optimal and the gap is {self.solution.gap}")
+        if self.status != "optimal" and self.solution.refined is not None:
+            found.append(f"status is {self.status} and the solution says what else is proved")
+        if self.fits and self.solution.proved is not None:
+            found.append("fits is true and the solution says whether it is proved that nothing does")
+        fullest = max((ipu.memory.total_bytes for ipu in self.ipus), default=None)
+        if self.solution.peak_bytes not in (None, fullest):
+            found.append(f"the solution's peak_bytes is {self.solution.peak_bytes}, the fullest IPU has {fullest}")
         if self.fits and self.predicted is None:
             found.append("a plan that fits has predicted times")
         if self.predicted is not None:

@@ -27,6 +27,8 @@ Progress = Callable[[str], None]
 class Prepared:
     """One mode of one model, ready to be planned for any number of IPUs."""
 
+    name: str
+    """Of the model, as reports call it."""
     mode: Mode
     traced: TracedModel
     layout: Layout
@@ -80,7 +82,7 @@ def prepare(spec: ModelSpec, request: Request, mode: Mode, target: Target, progr
             f"The {declared} loss cannot be traced (its checks read the labels' values); it is planned as a declared "
             "unit after the logits.",
         )
-    return Prepared(mode, traced, layout, graph, obeyed, shown, warnings)
+    return Prepared(spec.name, mode, traced, layout, graph, obeyed, shown, warnings)
 
 
 def _check_loss(traced: TracedModel) -> None:

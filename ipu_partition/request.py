@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from planners import Planner, parse
+
+from .demands import Demands, check_pins, demands, ipus_named
 from .errors import UsageError
 from .workload import OPTIMIZERS, PRECISIONS, Mode, Optimizer, Precision, Target
 
@@ -47,6 +50,9 @@ class Options(TypedDict, total=False):
     matmul_proportion: float
     machine: str
     target: str | None
+    layers: Sequence[int] | None
+    pins: Mapping[str, int] | None
+    prefer: str
     planner: str
 
 
@@ -78,6 +84,11 @@ class Request:
     matmul_proportion: float = 0.2
     machine: str = "mk2"
     target: str | None = None
+    layers: Sequence[int] | None = None
+    """Layers on each IPU, -1 where the planner chooses."""
+    pins: Mapping[str, int] | None = None
+    """Module -> IPU, counted from 0."""
+    prefer: str = "time"
     planner: str = "chain"
 
     def __post_init__(self) -> None:
@@ -94,12 +105,18 @@ class Request:
             _choice("target", self.target, {t.value: t for t in Target})
         if not 0.0 < float(self.matmul_proportion) <= 1.0:
             raise UsageError(f"matmul_proportion is {self.matmul_proportion}, expected a number above 0 and up to 1.")
-        wanted = (self.ipus or 1) * self.replicas
+        planner_named(self.planner)
+        self._check_ipus()
+
+    def _check_ipus(self) -> None:
+        ipus = self.wanted_ipus or 1
+        wanted = ipus * self.replicas
         if wanted > MAX_IPUS:
             raise UsageError(
-                f"{self.ipus or 1} IPUs x {self.replicas} replicas = {wanted} IPUs were asked for, but one process can "
+                f"{ipus} IPUs x {self.replicas} replicas = {wanted} IPUs were asked for, but one process can "
                 f"hold at most {MAX_IPUS}. Ask for fewer IPUs or replicas."
             )
+        check_pins(self.demands, self.wanted_ipus or 1 << (MAX_IPUS // self.replicas).bit_length() - 1)
 
     @property
     def modes(self) -> tuple[Mode, ...]:
@@ -113,12 +130,22 @@ class Request:
     def precision_kind(self) -> Precision:
         return PRECISIONS[self.precision]
 
+    @property
+    def demands(self) -> Demands:
+        return demands(self.layers, self.pins, self.prefer)
+
+    @property
+    def wanted_ipus(self) -> int | None:
+        """IPUs per replica, where the user says how many."""
+        return ipus_named(self.demands, self.ipus)
+
     def ipu_counts(self) -> tuple[int, ...]:
-        """The counts to try, smallest first: the one asked for, or all legal ones that the replicas leave room for."""
-        if self.ipus is not None:
-            return (self.ipus,)
+        """The counts to try, smallest first: the one asked for, or all legal ones that hold every IPU that is named and
+        that the replicas leave room for."""
+        if self.wanted_ipus is not None:
+            return (self.wanted_ipus,)
         counts = (1 << exponent for exponent in range(MAX_IPUS.bit_length()))
-        return tuple(n for n in counts if n * self.replicas <= MAX_IPUS)
+        return tuple(n for n in counts if n * self.replicas <= MAX_IPUS and n >= self.demands.least_ipus)
 
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
@@ -148,6 +175,14 @@ def _positive(name: str, value: int | None, optional: bool = False) -> None:
 def _choice(name: str, value: object, known: Mapping[str, object]) -> None:
     if not isinstance(value, str) or value not in known:
         raise UsageError(f"{name} is {value!r}, expected one of {', '.join(known)}.")
+
+
+def planner_named(spec: str) -> Planner:
+    """Raises :class:`UsageError` for a planner or an option that does not exist, or lacks what it imports."""
+    try:
+        return parse(spec)
+    except (ValueError, TypeError, ImportError) as error:
+        raise UsageError(f"{error}.") from error
 
 
 def model_argument(model: object) -> object:

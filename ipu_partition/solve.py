@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from planners import Infeasible, Planner, Problem, ProblemError, Solution, parse, validate
+import planners
+from planners import Infeasible, Planner, Problem, ProblemError, Solution
 
+from . import conflicts
+from .demands import NONE, Demands
 from .errors import UsageError
 from .layout import placement
 from .machine import Costing, Machine, make_problem
+from .overrule import check, overrule
 from .prepare import Prepared
 from .request import Request
 from .workload import Mode, Target, Workload
@@ -19,7 +22,8 @@ from .workload import Mode, Target, Workload
 if TYPE_CHECKING:
     from planners.evaluate import Evaluation
 
-BASELINES = ("uniform",)
+BASELINES = ("uniform", "greedy", "parameters", "flops")
+"""Ways to cut a model that people use today, shown beside every plan; those that are installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +34,8 @@ class Solved:
     workload: Workload
     costing: Costing
     solution: Solution
-    seconds: float
     baselines: tuple[tuple[str, Solution], ...]
+    """What they say of the problem without the user's demands on layers and modules."""
     lacks_on_chip_bytes: int = 0
     """Where the optimizer state was moved off chip: what the fullest IPU lacked with it on chip."""
 
@@ -51,48 +55,89 @@ class Solved:
 def solve(prepared: Prepared, request: Request, machine: Machine, target: Target) -> Solved:
     """Plan for the IPUs asked for, else for the smallest power of two that fits, else for the count that comes nearest.
 
-    Raises :class:`UsageError` where no such number of IPUs is possible for the model.
+    Raises :class:`UsageError` where no such number of IPUs is possible for the model, or where the demands of the
+    request contradict it or each other.
     """
+    check(prepared, request.demands)
     tried: list[Solved] = []
+    refused: list[UsageError] = []
+    state_open = request.optimizer_state_offchip is None
     for ipus in _counts(prepared, request):
         work = workload(prepared, request, ipus, target)
-        solved = attempt(prepared, work, machine, request.planner, state_open=request.optimizer_state_offchip is None)
+        try:
+            solved = attempt(prepared, work, machine, request.planner, demands=request.demands, state_open=state_open)
+        except UsageError as error:  # another number of IPUs may be possible
+            refused.append(error)
+            continue
         if solved.fits:
             return solved
-        if solved.evaluation is not None and solved.evaluation.valid:
-            tried.append(solved)
-        elif not tried:
-            raise UsageError(f"There is no plan for {prepared.mode.value} on {ipus} IPUs: {_reason(solved)}.")
+        tried.append(solved)
+    if not tried:
+        raise refused[0]
     return min(tried, key=_lack)
 
 
 def attempt(
-    prepared: Prepared, work: Workload, machine: Machine, planner: str, *, state_open: bool, compare: bool = True
+    prepared: Prepared,
+    work: Workload,
+    machine: Machine,
+    planner: Planner | str,
+    *,
+    demands: Demands = NONE,
+    state_open: bool,
+    compare: bool = True,
 ) -> Solved:
-    """Plan for `work`. Where the place of the optimizer state is open: on chip if that fits, else off chip."""
-    solved = solve_for(prepared, work, machine, planner, compare=compare)
+    """As :func:`solve_for`. Where the place of the optimizer state is open: on chip if that fits, else off chip."""
+    solved = solve_for(prepared, work, machine, planner, demands=demands, compare=compare)
     movable = prepared.mode is Mode.TRAINING and work.optimizer.state_bytes(work.precision) > 0
-    if solved.fits or solved.assignment is None or not movable or not state_open or work.optimizer_state_offchip:
+    if solved.fits or not movable or not state_open or work.optimizer_state_offchip:
         return solved
-    moved = solve_for(prepared, replace(work, optimizer_state_offchip=True), machine, planner, compare=compare)
+    off_chip = replace(work, optimizer_state_offchip=True)
+    moved = solve_for(prepared, off_chip, machine, planner, demands=demands, compare=compare)
     return replace(moved, lacks_on_chip_bytes=_lack(solved)) if moved.fits else solved
 
 
-def solve_for(prepared: Prepared, work: Workload, machine: Machine, planner: str, *, compare: bool = True) -> Solved:
-    """Plan for exactly `work.ipus` IPUs; baselines beside it where `compare`."""
-    costing = make_problem(
-        prepared.graph, work, machine, placement=placement(prepared.layout, prepared.graph, work.ipus)
-    )
-    _check(costing.problem, prepared, work.ipus)
-    chosen = planner_named(planner)
-    begin = time.perf_counter()
+def solve_for(
+    prepared: Prepared,
+    work: Workload,
+    machine: Machine,
+    planner: Planner | str,
+    *,
+    demands: Demands = NONE,
+    compare: bool = True,
+) -> Solved:
+    """Plan for exactly `work.ipus` IPUs as `demands` say; baselines, which know no demands, beside it where `compare`.
+
+    Raises :class:`UsageError` where nothing obeys the constraints, or the planner finds nothing that does.
+    """
+    overruled = overrule(prepared, demands, work.ipus)
+    costing = make_problem(prepared.graph, work, machine, placement=overruled.placement, prefer=demands.prefer)
+    conflicts.check(costing.problem, overruled.decided, demands)
+    solution = _ask(planner, costing.problem, prepared)
+    if isinstance(solution, Infeasible) and solution.assignment is None:
+        reason = conflicts.in_words(solution.reason, costing.problem, overruled.decided, demands)
+        asked = f" with {demands.options}" if demands.options else ""
+        raise UsageError(f"There is no plan for {prepared.mode.value} on {work.ipus} IPUs{asked}: {reason}.")
+    return Solved(prepared, work, costing, solution, _baselines(prepared, work, machine) if compare else ())
+
+
+def _ask(planner: Planner | str, problem: Problem, prepared: Prepared) -> Solution:
+    """The planner's confirmed answer; UsageError where it has none."""
     try:
-        solution = chosen(costing.problem)
-    except ValueError as error:  # a planner's limits
+        return planners.solve(problem, planner)
+    except ProblemError as error:
+        raise UsageError(
+            f"This model cannot be planned on {len(problem.devices)} IPUs ({prepared.mode.value}): {error}."
+        ) from error
+    except (ValueError, ImportError) as error:  # a planner's limits, what it lacks, or what the judge rejects
         raise UsageError(f"Planner {planner!r} cannot plan this: {error}.") from error
-    seconds = time.perf_counter() - begin
-    names = BASELINES if compare else ()
-    return Solved(prepared, work, costing, solution, seconds, tuple((n, parse(n)(costing.problem)) for n in names))
+
+
+def _baselines(prepared: Prepared, work: Workload, machine: Machine) -> tuple[tuple[str, Solution], ...]:
+    free = make_problem(
+        prepared.graph, work, machine, placement=placement(prepared.layout, prepared.graph, work.ipus)
+    ).problem
+    return tuple((name, planners.solve(free, name)) for name in BASELINES if name in planners.names())
 
 
 def workload(prepared: Prepared, request: Request, ipus: int, target: Target) -> Workload:
@@ -117,9 +162,9 @@ def workload(prepared: Prepared, request: Request, ipus: int, target: Target) ->
 def _counts(prepared: Prepared, request: Request) -> Sequence[int]:
     counts, units, rule = request.ipu_counts(), len(prepared.graph.units), prepared.rule
     if rule is not None and rule.ipus is not None:
-        if request.ipus not in (None, rule.ipus):
+        if request.wanted_ipus not in (None, rule.ipus):
             raise UsageError(
-                f"{rule.optimum_class} always uses {rule.ipus} IPUs, {request.ipus} were asked for. "
+                f"{rule.optimum_class} always uses {rule.ipus} IPUs, {request.wanted_ipus} were asked for. "
                 f"Ask for {rule.ipus}, or try --target poptorch, which places blocks freely."
             )
         return [rule.ipus]
@@ -130,28 +175,6 @@ def _counts(prepared: Prepared, request: Request) -> Sequence[int]:
             f"({prepared.mode.value}). Ask for at most {units} IPUs."
         )
     return possible
-
-
-def planner_named(spec: str) -> Planner:
-    """Raises :class:`UsageError` for a planner or an option that does not exist."""
-    try:
-        return parse(spec)
-    except ValueError as error:
-        raise UsageError(f"{error}.") from error
-
-
-def _check(problem: Problem, prepared: Prepared, ipus: int) -> None:
-    try:
-        validate(problem)
-    except ProblemError as error:
-        raise UsageError(f"This model cannot be planned on {ipus} IPUs ({prepared.mode.value}): {error}.") from error
-
-
-def _reason(solved: Solved) -> str:
-    """Why there is no assignment at all, or what is wrong with the one a baseline insists on."""
-    broken = solved.evaluation.violations if solved.evaluation is not None else ()
-    reason = solved.solution.reason if isinstance(solved.solution, Infeasible) else ""
-    return "; ".join(broken) or reason
 
 
 def _lack(solved: Solved) -> int:

@@ -1,6 +1,6 @@
 """IPU kinds, their memory and time models, and the pipeline schedule: a cost graph in, a planner's problem out."""
 
-from .explain import device_terms, peak_bytes, update_us
+from .explain import device_terms, peak_bytes, update_us, with_imbalance
 from .kinds import Machine, machine, machine_names
 from .memory import TERMS
 from .placement import Placement
@@ -17,4 +17,5 @@ __all__ = [
     "make_problem",
     "peak_bytes",
     "update_us",
+    "with_imbalance",
 ]

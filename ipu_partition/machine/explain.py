@@ -41,6 +41,11 @@ def peak_bytes(costing: Costing, evaluation: Evaluation | None) -> int:
     return max(sum(device_terms(costing, evaluation, i).values()) for i in range(len(evaluation.devices)))
 
 
+def with_imbalance(costing: Costing, planned_bytes: int) -> int:
+    """A planner's bytes of one IPU with the fullest tile's imbalance: what :func:`device_terms` sums to."""
+    return planned_bytes + imbalance_bytes(planned_bytes, costing.memory_model)
+
+
 def always_live(costing: Costing, units: tuple[int, ...]) -> dict[str, int]:
     """Parameters and code of an IPU that holds `units`, by term: the planner's base, resident, shared and code."""
     if not units:

@@ -19,6 +19,8 @@ class Placement:
     """Index `i`: units `i` and `i + 1` stay on one IPU."""
     sequential: frozenset[int] = frozenset()
     """Units whose IPUs never decrease in unit order."""
+    layers: tuple[int | None, ...] = ()
+    """How many of the `sequential` units each IPU holds, None where any number does; empty: None for all."""
     activation_parameters: Mapping[str, int] = field(default_factory=dict)
     """Parameter -> unit that turns it into an activation: held there only, copied to its other readers."""
     checkpoints: frozenset[int] = frozenset()
@@ -36,15 +38,17 @@ class Placement:
 ANYWHERE = Placement()
 
 
-def check(placement: Placement, graph: CostGraph) -> None:
-    """UsageError where `placement` names a unit or parameter that is not there, asks for no pieces, or needs a
-    parameter before the unit that turns it into an activation."""
+def check(placement: Placement, graph: CostGraph, ipus: int) -> None:
+    """UsageError where `placement` names a unit or parameter that is not there, counts the layers of more or fewer than
+    `ipus` IPUs, asks for no pieces, or needs a parameter before the unit that turns it into an activation."""
     units = len(graph.units)
     named = {u for u, _ in placement.pins} | placement.checkpoints | placement.sequential
     named |= {*placement.activation_parameters.values()} | {c + 1 for c in placement.forbidden_cuts}
     named |= {u for pair in placement.together for u in pair}
     if strangers := sorted(u for u in named if not 0 <= u < units):
         raise UsageError(f"the placement names units {strangers}, but the model has {units}: 0 to {units - 1}.")
+    if len(placement.layers) not in (0, ipus):
+        raise UsageError(f"the placement counts the layers of {len(placement.layers)} IPUs, but there are {ipus}.")
     for name in (*placement.activation_parameters, *placement.serialised):
         if name not in graph.parameters:
             raise UsageError(f"the placement names a parameter {name!r}, which the model does not have.")

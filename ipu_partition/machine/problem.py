@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from planners.problem import Device, Problem, Schedule
+from planners.problem import Device, Preference, Problem, Schedule
 
 from ..cost.graph import CostGraph
 from ..errors import UsageError
@@ -42,16 +42,17 @@ def make_problem(
     machine: Machine,
     *,
     placement: Placement = ANYWHERE,
+    prefer: Preference = Preference.TIME,
     memory_model: MemoryModel = MEMORY,
     time_model: TimeModel = TIME,
 ) -> Costing:
-    """The planning problem of `graph` run as `workload` on IPUs of one kind.
+    """The planning problem of `graph` run as `workload` on IPUs of one kind; `prefer` says which criterion leads.
 
     UsageError where the costs are those of the other mode, or where `placement` contradicts the graph.
     """
     check_mode(graph, workload)
-    check(placement, graph)
     builder = Builder(graph, workload, machine, placement, memory_model, time_model)
+    check(placement, graph, builder.ipus)
     unit_terms = tuple(builder.unit_terms(i) for i in range(len(graph.units)))
     shared = builder.shared()
     base = codelets.base_terms(workload, memory_model)
@@ -59,7 +60,7 @@ def make_problem(
     device = Device(capacity_bytes=capacity, base_bytes=sum(base.values()))
     problem = Problem(
         units=tuple(builder.unit(i, terms) for i, terms in enumerate(unit_terms)),
-        devices=(device,) * builder.ipus,
+        devices=tuple(replace(device, layers=count) for count in placement.layers or (None,) * builder.ipus),
         schedule=schedule_of(workload),
         tensors=builder.tensors(),
         groups=tuple(group for group, _ in shared),
@@ -68,6 +69,7 @@ def make_problem(
         forbidden_cuts=placement.forbidden_cuts,
         sequential=placement.sequential,
         allow_empty=placement.allow_empty,
+        prefer=prefer,
     )
     terms = tuple(terms for _, terms in shared)
     return Costing(problem, base, unit_terms, terms, graph, workload, machine, memory_model, time_model)

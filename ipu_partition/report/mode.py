@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _COLUMN = 8
 """Characters of an IPU's column, separator included: `1,173.0` MiB."""
 _CORNER = "MiB"
+_WIDE = 64
+"""Characters from which baselines show how they cut."""
 
 
 def mode_parts(mode: ModePlan, width: int) -> list[RenderableType]:
@@ -26,7 +28,9 @@ def mode_parts(mode: ModePlan, width: int) -> list[RenderableType]:
         parts += [Text(), _stages(mode)]
     for part in _ipus(mode, width):
         parts += [Text(), part]
-    parts += [Text(), *_outcome(mode), *_baselines(mode)]
+    parts += [Text(), *_outcome(mode)]
+    for part in _baselines(mode, width):
+        parts += [Text(), part]
     if not mode.fits:
         parts += _lacking(mode)
     return [*parts, *(words(f"Warning: {warning}", "yellow") for warning in mode.warnings)]
@@ -82,16 +86,30 @@ def _ipu_table(ipus: Sequence[Ipu], names: list[str]) -> RenderableType:
 
 def _outcome(mode: ModePlan) -> list[RenderableType]:
     found, times = mode.solution, mode.predicted
+    goal, value, bound = _first(mode)
     gap = "unknown" if found.gap is None else percent(found.gap)
-    proof = f"bound {milliseconds(found.lower_bound_us)}, gap {gap}"
-    goal = _goal(mode)
-    line = f"{mode.status}: {goal} {milliseconds(found.objective_us)}, {proof}, planner {found.planner}"
+    line = f"{mode.status}: {goal} {value}, bound {bound}, gap {gap}, planner {found.planner}"
     style = "bold green" if mode.fits else "bold red"
     parts: list[RenderableType] = [words(f"{line}, {_duration(found.seconds)}", style)]
+    if found.refined is False:
+        parts.append(
+            words(f"proved for the {goal} alone: of the cuts with that {goal}, this is the best that was found")
+        )
+    if found.proved is False:
+        parts.append(words("not proved: another planner, or more time, may find a cut that fits"))
     if times is not None:
+        cycle = "" if found.prefer == "time" else f"{_goal(mode)} {milliseconds(found.objective_us)}, "
         update = "" if times.update_us is None else f", a weight update every {milliseconds(times.update_us)}"
-        parts.append(words(f"predicted: {times.samples_per_second:,.1f} samples/s{update}"))
+        parts.append(words(f"predicted: {cycle}{times.samples_per_second:,.1f} samples/s{update}"))
     return parts
+
+
+def _first(mode: ModePlan) -> tuple[str, str, str]:
+    """The criterion that comes first, its value, and what was proved about it."""
+    found = mode.solution
+    if found.prefer == "time":
+        return _goal(mode), milliseconds(found.objective_us), milliseconds(found.lower_bound_us)
+    return "peak", size(found.peak_bytes), size(found.lower_bound_bytes)
 
 
 def _duration(seconds: float) -> str:
@@ -103,19 +121,22 @@ def _goal(mode: ModePlan) -> str:
     return "cycle" if mode.pipelined else "latency"
 
 
-def _baselines(mode: ModePlan) -> list[RenderableType]:
-    return [words(_baseline(mode, baseline)) for baseline in mode.baselines]
+def _baselines(mode: ModePlan, width: int) -> list[RenderableType]:
+    """A line for each; where there is room, its layers or why it is no plan."""
+    if not mode.baselines:
+        return []
+    columns = ("Instead", f"{_goal(mode).capitalize()}, ms", "Peak, MiB", "Fits", "layers_per_ipu")
+    rows = [_baseline(baseline) for baseline in mode.baselines]
+    shown = len(columns) if width >= _WIDE and any(row[-1] for row in rows) else len(columns) - 1
+    return [table(columns[:shown], [row[:shown] for row in rows], left=("Instead", "Fits"), wrap=columns[-1:])]
 
 
-def _baseline(mode: ModePlan, baseline: Baseline) -> str:
-    layers = "" if baseline.layers_per_ipu is None else f" {baseline.layers_per_ipu}"
-    fits = "fits" if baseline.fits else "does not fit"
+def _baseline(baseline: Baseline) -> tuple[str, ...]:
     if baseline.violations:
-        fits = f"is no plan: {baseline.violations[0]}"
-    return (
-        f"instead, {baseline.name}{layers}: {_goal(mode)} {milliseconds(baseline.cycle_us)}, "
-        f"peak {size(baseline.peak_bytes)}, {fits}"
-    )
+        return (baseline.name, "-", "-", "no plan", baseline.violations[0])
+    cycle = "-" if baseline.cycle_us is None else f"{baseline.cycle_us / 1000:,.3f}"
+    layers = "" if baseline.layers_per_ipu is None else str(baseline.layers_per_ipu)
+    return (baseline.name, cycle, mebibytes(baseline.peak_bytes), yes(baseline.fits), layers)
 
 
 def _lacking(mode: ModePlan) -> list[RenderableType]:

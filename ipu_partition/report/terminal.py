@@ -65,9 +65,20 @@ def _header(plan: PartitionPlan) -> RenderableType:
             "Shapes": shapes or "none",
             "Machine": f"{machine.name}, {machine.tiles_per_ipu} tiles, {size(machine.capacity_bytes)} per IPU",
             "Target": _target(plan),
+            **_overruled(plan),
             "Result": "fits" if plan.fits else "DOES NOT FIT",
         }
     )
+
+
+def _overruled(plan: PartitionPlan) -> dict[str, str]:
+    """What the user decided, where it is anything."""
+    asked = plan.overrides
+    said = [] if asked.layers is None else [f"layers {','.join(map(str, asked.layers))}"]
+    said += [f"{module} on IPU {ipu}" for module, ipu in sorted(asked.pins.items())]
+    said += ["memory before time"] if asked.prefer == "memory" else []
+    said += [f"planner {asked.planner}"] if asked.planner != "chain" else []
+    return {"Overruled": ", ".join(said)} if said else {}
 
 
 def _target(plan: PartitionPlan) -> str:

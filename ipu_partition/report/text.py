@@ -21,8 +21,9 @@ def mebibytes(bytes_: int) -> str:
     return f"{bytes_ / MEBIBYTE:,.1f}"
 
 
-def size(bytes_: int) -> str:
-    return f"{mebibytes(bytes_)} MiB"
+def size(bytes_: int | None) -> str:
+    """In MiB; `-` where there is no number."""
+    return "-" if bytes_ is None else f"{mebibytes(bytes_)} MiB"
 
 
 def milliseconds(us: float | None) -> str:

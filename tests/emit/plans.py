@@ -129,15 +129,34 @@ def gpt2_medium() -> PartitionPlan:
         "peak_bytes": 1_020_000_000,
         "fits": False,
     }
+    greedy = {
+        "name": "greedy",
+        "layers_per_ipu": None,
+        "cycle_us": None,
+        "peak_bytes": 0,
+        "fits": False,
+        "violations": ["layers [12, 12, 0, 0, 0, 0, 0, 0]: IPUs [2, 3, 4, 5, 6, 7] hold no unit"],
+    }
     training = mode_plan(
         workload("training", 8, matmul_proportion=[0.1, *[0.2] * 7], replicas=2, optimizer_state_offchip=True),
         gpt2_blocks(layers),
         layers_per_ipu=layers,
         checkpoints=[{"module": f"transformer.h.{i}", "alternatives": []} for i in range(24)],
-        baselines=[uniform],
+        baselines=[uniform, greedy],
     )
     inference = mode_plan(workload("inference", 4), gpt2_blocks([6] * 4), layers_per_ipu=[6] * 4)
     return plan(training, inference)
+
+
+def overruled() -> PartitionPlan:
+    """The user chose the layers, a module's IPU and the planner, and puts memory first; half of that is proved."""
+    training = mode_plan(workload("training", 2), gpt2_blocks([2, 4]), layers_per_ipu=[2, 4], status="feasible")
+    training["solution"] |= {"prefer": "memory", "lower_bound_us": None, "peak_bytes": 680 * MIB}
+    inference = mode_plan(workload("inference", 2), gpt2_blocks([2, 4]), layers_per_ipu=[2, 4])
+    inference["solution"] |= {**training["solution"], "lower_bound_bytes": 680 * MIB, "refined": False}
+    training["solution"] |= {"lower_bound_bytes": 612 * MIB, "gap": 0.1}
+    overrides = {"layers": [2, -1], "pins": {"lm_head": 0}, "prefer": "memory", "planner": "chain{time_limit=30}"}
+    return plan(training, inference, overrides=overrides)
 
 
 def bart() -> PartitionPlan:
@@ -212,6 +231,7 @@ def not_fitting() -> PartitionPlan:
     lacking = memory(terms)
     training = mode_plan(workload("training", 2), gpt2_blocks([12, 12]), layers_per_ipu=[12, 12])
     training["ipus"][1]["memory"] = lacking
+    training["solution"] |= {"lower_bound_us": None, "gap": None, "proved": False}
     levers = [
         {
             "name": "optimizer_state_offchip",
@@ -226,4 +246,4 @@ def not_fitting() -> PartitionPlan:
     return plan({**training, **changes}, None)
 
 
-ALL = {f.__name__: f for f in (gpt2_medium, bart, deberta, inference_only, not_fitting)}
+ALL = {f.__name__: f for f in (gpt2_medium, overruled, bart, deberta, inference_only, not_fitting)}

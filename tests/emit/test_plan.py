@@ -15,7 +15,7 @@ import pytest
 from ipu_partition.errors import UsageError
 from ipu_partition.plan import PLAN_NAME, PartitionPlan
 
-NAMES = ["gpt2_medium", "bart", "deberta", "inference_only", "not_fitting"]
+NAMES = ["gpt2_medium", "overruled", "bart", "deberta", "inference_only", "not_fitting"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -103,6 +103,13 @@ CONTRADICTIONS = {
     "a shortfall": change("training", "shortfall", to={"ipu": 0, "bytes": 1, "terms": {}}),
     "is for inference": change("training", "workload", to=None),
     "optimum_class": change("optimum_class", to=None),
+    "layers of 2 IPUs, training has 8": change("overrides", to={"layers": [12, 12]}),
+    "pin 'lm_head' to an IPU beyond 3 in inference": change("overrides", to={"pins": {"lm_head": 5}}),
+    "put memory first, training puts time": change("overrides", to={"prefer": "memory"}),
+    "of the other criterion": change("training", "solution", "lower_bound_bytes", to=3),
+    "the fullest IPU has": change("training", "solution", "peak_bytes", to=3),
+    "proved that nothing does": change("training", "solution", "proved", to=True),
+    "says what else is proved": change("training", to=None),
     "Extra inputs": change("training", "extra", to=1),
     "valid integer": change("training", "stages", 0, "ipu", to=True),
     "finite": change("training", "predicted", "samples_per_second", to=float("nan")),
@@ -113,6 +120,9 @@ CONTRADICTIONS = {
 def test_a_contradiction_is_refused(plans: ModuleType, message: str) -> None:
     data = plans.gpt2_medium().to_dict()
     CONTRADICTIONS[message](data)
+    if message == "says what else is proved":
+        data = plans.bart().to_dict()
+        data["training"]["solution"]["refined"] = True
     if message == "is for inference":
         data["training"]["workload"] = data["inference"]["workload"] | {"ipus": 8}
         data["training"]["predicted"] |= {"cycle_us": None, "latency_us": 1.0}

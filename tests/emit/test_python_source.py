@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ipu_partition.emit.python_source import python_source
 from ipu_partition.plan import PartitionPlan
 
-NAMES = ["gpt2_medium", "bart", "deberta", "inference_only", "not_fitting"]
+NAMES = ["gpt2_medium", "overruled", "bart", "deberta", "inference_only", "not_fitting"]
 HOSTILE = 'x"\n"""\nimport os; os.system("touch /pwned")\r#\u2028\u202e\x85\x0c\x00\\'
 
 

@@ -50,7 +50,7 @@ def test_what_does_not_fit_says_by_how_much(capsys: pytest.CaptureFixture[str]) 
     arguments = ["--model", "gpt2", "--ipus", "1", "--mode", "training", "--micro-batch-size", "4"]
     assert main(arguments) == 3
     out = capsys.readouterr().out
-    assert "does not fit" in out
+    assert "DOES NOT FIT" in out
     assert "ipus=" in out
 
 

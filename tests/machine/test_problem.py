@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from ipu_partition.errors import UsageError
 from ipu_partition.machine.constants import MEMORY
-from ipu_partition.machine.explain import device_terms, update_us
+from ipu_partition.machine.explain import device_terms, peak_bytes, update_us, with_imbalance
 from ipu_partition.machine.kinds import machine
 from ipu_partition.machine.memory import TERMS, imbalance_bytes, usable_bytes
 from ipu_partition.machine.placement import Placement
 from ipu_partition.machine.problem import Costing, make_problem
 from ipu_partition.workload import Mode, Target, Workload
 from planners.evaluate import evaluate
-from planners.problem import Schedule
+from planners.problem import Preference, Schedule
 
 from .synthetic import Shape, graph
 
@@ -129,9 +129,27 @@ def test_constraints_are_handed_on() -> None:
     assert problem.devices[0].capacity_bytes == usable_bytes(MK2.capacity_bytes, MEMORY)
 
 
+def test_layers_and_the_preference_are_handed_on() -> None:
+    free = costing(sequential=LAYERS).problem
+    assert ([d.layers for d in free.devices], free.prefer) == ([None] * 3, Preference.TIME)
+    asked = make_problem(
+        graph(SMALL), TRAINING, MK2,
+        placement=Placement(sequential=LAYERS, layers=(4, None, 1)), prefer=Preference.MEMORY,
+    ).problem  # fmt: skip
+    assert ([d.layers for d in asked.devices], asked.prefer) == ([4, None, 1], Preference.MEMORY)
+    assert replace(asked, devices=free.devices, prefer=free.prefer) == free
+
+
+def test_a_planner_s_bytes_with_imbalance_are_the_sum_of_the_terms() -> None:
+    cost = costing(checkpoints=LAYERS)
+    evaluation = evaluate(cost.problem, [0, 0, 0, 1, 1, 1, 2, 0])
+    assert with_imbalance(cost, evaluation.peak_bytes) == peak_bytes(cost, evaluation)
+
+
 @pytest.mark.parametrize(
     ("placement", "words"),
     [
+        ({"layers": (3, 3)}, "layers of 2 IPUs, but there are 3"),
         ({"activation_parameters": {"no": 0}}, "'no'"),
         ({"activation_parameters": {"embed.words": 3}}, r"units \[0\] read it before"),
         ({"serialised": {"embed.words": 0}}, "0 pieces"),
