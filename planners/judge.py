@@ -10,7 +10,6 @@ from .evaluate import evaluate
 from .problem import Problem
 from .registry import Planner, PlannerError, parse
 from .solution import Infeasible, Solution
-from .validation import validate
 
 
 def solve(
@@ -18,11 +17,10 @@ def solve(
 ) -> Solution:
     """The planner's answer, confirmed by ``evaluate``, with the seconds it took.
 
-    ProblemError where the problem is malformed; PlannerError for an unknown planner, and for an answer that the judge
-    rejects.
+    ProblemError where the problem is malformed (planners check that first); PlannerError for an unknown planner, and
+    for an answer that the judge rejects.
     """
     chosen = parse(planner) if isinstance(planner, str) else planner
-    validate(problem)
     begin = clock()
     solution = chosen(problem)
     seconds = clock() - begin
@@ -33,6 +31,8 @@ def solve(
 def confirm(problem: Problem, solution: Solution) -> None:
     """Raise :class:`PlannerError` where a solution claims anything that ``evaluate`` does not."""
     if solution.assignment is None:
+        if not isinstance(solution, Infeasible):
+            raise PlannerError(f"planner {solution.planner!r} gave an answer without an assignment")
         return
     found = evaluate(problem, solution.assignment)
     wrong = list(found.violations)
@@ -47,7 +47,7 @@ def confirm(problem: Problem, solution: Solution) -> None:
     else:
         if not found.fits:
             wrong.append(f"it lacks {found.shortfall_bytes} bytes on one device")
-        if solution.lower_bound > found.leading:
+        if not solution.lower_bound <= found.leading:
             wrong.append(f"its lower bound {solution.lower_bound} is above its value {found.leading}")
     if wrong:
         raise PlannerError(f"planner {solution.planner!r} gave an answer that the judge rejects: {'; '.join(wrong)}")

@@ -68,6 +68,12 @@ class Blocks:
         floor_us: Floats = self.once_us + self.recomputed_us[0] - self.recomputed_us
         return floor_us
 
+    @cached_property
+    def sequential_us(self) -> Floats:
+        """Prefix of the same, of blocks of sequential units alone."""
+        whole = np.diff(self.layers) == np.diff(self.edges)
+        return np.concatenate([[0.0], np.cumsum(np.where(whole, np.diff(self.floor_us), 0.0))])
+
     def work_us(self, window: Window) -> Floats:
         """``works_us`` of all spans of a window."""
         return self.works_us(window.starts[:, None], window.stops[None, :])
@@ -303,7 +309,7 @@ class Blocks:
         return tuple(sorted({int(self._block[unit]) for unit in units}))
 
     def _flow(self, producer: int | None, readers: Sequence[int], host_free: bool) -> tuple[int, tuple[int, ...]]:
-        blocks = self.blocks_of(readers)
+        blocks = (self.block_of(readers[0]),) if len(readers) == 1 else self.blocks_of(readers)
         source = -1 if producer is None else self.block_of(producer)
         if producer is None and host_free and blocks:
             source = blocks[0]

@@ -47,13 +47,14 @@ class Caps:
             self._speeds.append(self._speeds[-1] + device.speed)
             self._fastest.append(max(self._fastest[-1], device.speed))
 
-    def works_us(self, devices: int) -> float:
-        """Work at speed 1 that the first so many devices can carry: each has a cut at either side, but for the ends."""
+    def works_us(self, devices: int, first: int = 0) -> float:
+        """Work at speed 1 that devices ``first`` to ``devices - 1`` carry: a cut at either side, but for the ends."""
         if np.isinf(self.time_us):
             return np.inf
         cut_us = self.blocks.least_cut_us
         each = max(0.0, self.time_us - 2 * cut_us)
-        return (self._speeds[devices] * each + 2 * self._fastest[devices] * cut_us) * (1 + SLACK)
+        speeds = self._speeds[devices] - self._speeds[first]
+        return (speeds * each + 2 * self._fastest[devices] * cut_us) * (1 + SLACK) + self._rounding_us
 
     def uppers(self, devices: int, load_us: Floats, load_bytes: Floats) -> Ints:
         """So many devices, that carry a load already, hold the blocks up to here at most; -1: not even the load."""
@@ -64,8 +65,9 @@ class Caps:
 
     def upper(self, devices: int) -> int:
         """As ``uppers``, without a load."""
-        nothing = np.zeros(1)
-        return int(self.uppers(devices, nothing, nothing)[0])
+        by_time = bisect_right(self._floor_us, self.works_us(devices) + self._rounding_us) - 1
+        by_room = bisect_right(self._held_bytes, self._rooms[devices]) - 1
+        return min(by_time, by_room, self._farthest(devices))
 
     def _farthest(self, devices: int) -> int:
         by_stages = bisect_right(self._stages, devices) - 1
@@ -124,7 +126,8 @@ class Caps:
 
     def _low(self, deep: int, cut: bool) -> Ints:
         by_time = self._cut_low if cut else self._uncut_low
-        by_room = self.blocks.reach(max(self._room), deep) if self.by_memory else None
+        closely = np.isinf(self.time_us) or len(self.blocks) ** 2 * len(self._room) >= MANY
+        by_room = self.blocks.reach(max(self._room), deep if closely else min(deep, 3)) if self.by_memory else None
         return by_time if by_room is None else np.maximum(by_time, by_room)
 
     @cached_property
@@ -217,8 +220,25 @@ class Caps:
     def hopeless(self) -> bool:
         """No way is within the limits."""
         devices, count = len(self._room), len(self.blocks)
-        nothing = np.zeros((1, devices))
-        return self.upper(devices) < count or not self.reaches(devices, np.array([count]), 0, (nothing, nothing))[0]
+        return self.upper(devices) < count or self._short(devices, count)
+
+    def _short(self, devices: int, count: int) -> bool:
+        """As ``reaches``, of everything."""
+        extra = len(self.blocks.returners)
+        if extra > MOST_EXTRA:
+            return False
+        loosest, skips = self.low(None), self.blocks.problem.allow_empty and self.blocks.run_start(devices) > 0
+        starts = [count]
+        for _ in range(extra):
+            starts.append(int(loosest[starts[-1]]))
+        for device in reversed(range(devices)):
+            known = None if skips else devices - 1 - device
+            starts = [min(start, self.lowest(device, start, known)) for start in starts]
+            for number in range(extra):
+                starts[number + 1] = min(starts[number + 1], int(loosest[starts[number]]))
+            if starts[-1] == 0:
+                return False
+        return True
 
     def tightened(self, time_us: float, memory_bytes: tuple[float, ...]) -> Caps:
         """Stricter limits; how far stages reach is not worked out again, which errs on the safe side."""

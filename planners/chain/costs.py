@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from ..problem import Device
 from .blocks import Blocks
 from .caps import Caps
-from .returned import Returned, depth
+from .returned import Return, Returned, depth
 from .spans import Bools, Floats, Window
 from .tables import Plain, Tables
+
+KEPT_SPANS = 2**19
+"""Spans whose costs are kept: phases ask for much the same."""
 
 
 class Costs(NamedTuple):
@@ -36,22 +42,37 @@ class Coster:
     def __init__(self, blocks: Blocks) -> None:
         self.blocks, self.tables = blocks, Tables(blocks)
         self._all: dict[object, tuple[Floats, Bools]] = {}
+        self._kept: dict[object, Costs] = {}
+        self._spans = 0
 
     def first_visit(self, device: int, after: int, window: Window, layers: bool) -> Costs:
         """Of a device without returns. ``after`` stages follow; ``layers``: sequential units may be there."""
-        plain = self.tables.plain(window)
-        time_us, legal = self._alike(device, plain, layers)
-        memory = plain.fixed + plain.deep * self._depth(after) + self.blocks.problem.devices[device].base_bytes
-        return Costs(time_us, memory, plain.received, legal)
+        key = self._kind(device), after, window, layers
+        if key not in self._kept:
+            plain = self.tables.plain(window)
+            time_us, legal = self._alike(device, plain, layers)
+            memory = plain.fixed + plain.deep * self._depth(after) + self.blocks.problem.devices[device].base_bytes
+            self._keep(key, Costs(time_us, memory, plain.received, legal))
+        return self._kept[key]
+
+    def _kind(self, device: int) -> tuple[Device, int]:
+        """What distinguishes devices, but for their capacity."""
+        numbers = replace(self.blocks.problem.devices[device], capacity_bytes=0)
+        return numbers, device if device in self.blocks.named else -1
+
+    def _keep(self, key: object, costs: Costs) -> None:
+        if self._spans > KEPT_SPANS:
+            self._kept.clear()
+            self._spans = 0
+        self._kept[key] = costs
+        self._spans += costs.memory_bytes.size
 
     def _alike(self, device: int, plain: Plain, layers: bool) -> tuple[Floats, Bools]:
         """Time and legality, of all spans at once where those are few: they are the same for devices alike."""
         everything = self.tables.everything
         if everything is None:
             return self._single(device, plain, layers)
-        numbers = self.blocks.problem.devices[device]
-        home = device if device in self.blocks.named else -1
-        key = numbers.speed, numbers.min_units, numbers.layers, home, layers
+        key = self._kind(device), layers
         if key not in self._all:
             self._all[key] = self._single(device, everything, layers)
         part = plain.window.within(everything.window)
@@ -65,8 +86,16 @@ class Coster:
     def _depth(self, after: int) -> float:
         return float(depth(self.blocks.problem.schedule, np.array(after), np.array(after)))
 
-    def with_returns(self, device: int, after: int, window: Window, layers: bool, held: Returned) -> Costs:
-        """As ``first_visit``, of a device that holds returns besides: tables ``[row, start, stop]``."""
+    def with_returns(
+        self, device: int, after: int, window: Window, layers: bool, rows: Sequence[tuple[Return, ...]]
+    ) -> Costs:
+        """As ``first_visit``, of a device that holds returns besides, a set per row: tables ``[row, start, stop]``."""
+        key = device, after, window, layers, tuple(rows)
+        if key not in self._kept:
+            self._keep(key, self._with_returns(device, after, window, layers, Returned(self.blocks, rows)))
+        return self._kept[key]
+
+    def _with_returns(self, device: int, after: int, window: Window, layers: bool, held: Returned) -> Costs:
         plain = self.tables.plain(window)
         received = held.received(plain)
         memory = held.memory(plain, after)

@@ -79,6 +79,8 @@ class Layer:
 
 def chosen(goal: Goal, joined: Sequence[Floats]) -> tuple[Ints, tuple[Floats, ...]]:
     """Along the last axis: index and values of the best by the criteria in order."""
+    if len(goal) == 1:
+        return joined[0].argmin(axis=-1), (joined[0].min(axis=-1),)
     candidates = joined[0]
     for component, column, following in zip(goal, joined, joined[1:], strict=False):
         best = candidates.min(axis=-1, keepdims=True)

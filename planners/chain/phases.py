@@ -14,7 +14,7 @@ import numpy as np
 from ..evaluate import TIE, evaluate, preferred
 from ..problem import Preference
 from .blocks import Blocks
-from .caps import Caps
+from .caps import MANY, Caps
 from .costs import Coster
 from .layers import Component, Goal
 from .search import Found, Search, units_of
@@ -24,10 +24,8 @@ LATENCY = Component("time_us", total=True)
 MEMORY = Component("memory_bytes", total=False)
 LACK = Component("lack_bytes", total=False)
 LAST: Goal = (Component("received_bytes", total=True), Component("evenness", total=True))
-WIDTHS = tuple(2.0**power for power in (-7, -5, -3, -2, -1, 0, 1, 2, 3, 4))
+WIDTHS = tuple(2.0**power for power in (-6, -3, -2, -1, 0, 1, 2, 3, 4))
 """How far above the bound the guesses lie, relative to it."""
-PRECISION = 1 / 512
-"""Of the first guess."""
 DIVE = 12
 """Branches of a first look, which seldom misses the best."""
 SMALL = 40_000
@@ -108,8 +106,9 @@ class Phases:
             if value is None:
                 return False
             time_us, room = (value * (1 + TIE), room) if time else (time_us, self._capped(value))
-            reached = evaluate(self._blocks.problem, self.assignment())
-            most = reached.peak_bytes if time else reached.objective_us
+            if np.isinf(most):
+                reached = evaluate(self._blocks.problem, self.assignment())
+                most = reached.peak_bytes if time else reached.objective_us
         self._refine(self._caps(time_us, room), LAST)
         return True
 
@@ -255,9 +254,11 @@ class Phases:
 
     def _guesses(self, least: float, scale: float, caps: Callable[[float], Caps]) -> Iterator[float]:
         """From ``least`` on, farther and farther; those that are seen to be hopeless are left out."""
-        if len(self._blocks) ** 2 * len(self._devices) > SMALL and scale > 0:
-            start = _first_hope(least, scale, lambda guess: caps(guess).hopeless)
-            yield from (start + scale * width for width in WIDTHS)
+        spans = len(self._blocks) ** 2 * len(self._devices)
+        if spans > SMALL and scale > 0:
+            widths = WIDTHS if spans > MANY else WIDTHS[1:]
+            start = _first_hope(least, scale, widths[0] / 8, lambda guess: caps(guess).hopeless)
+            yield from (start + scale * width for width in widths)
         yield np.inf
 
     def _more(self, lack_bytes: float) -> tuple[float, ...]:
@@ -277,15 +278,15 @@ def _value(found: Found) -> float:
     return found.values[0]
 
 
-def _first_hope(least: float, scale: float, hopeless: Callable[[float], bool]) -> float:
+def _first_hope(least: float, scale: float, precision: float, hopeless: Callable[[float], bool]) -> float:
     """A guess from ``least`` on below which all are hopeless, found by bisection: near the first that is not."""
     low = high = least
-    width = scale * PRECISION
+    width = precision = scale * precision
     while hopeless(high):
         low, high, width = high, high + width, 2 * width
         if width > scale * 64:
             return low
-    while high - low > scale * PRECISION:
+    while high - low > precision:
         middle = (low + high) / 2
         low, high = (middle, high) if hopeless(middle) else (low, middle)
     return low

@@ -95,7 +95,7 @@ class Returning:
         """``spent_us``: per row and stop what is settled, infinite where nothing is possible."""
         found = self._spans(place, stops, rows, spent_us)
         settled_us = spent_us[found.parent, np.searchsorted(stops, found.stop)]
-        for test in (self._carried, self._reasonable, self._leaves):
+        for test in (self._carried, self._reasonable, self._leaves, self._follows):
             keep = test(place, found, loads)
             found, settled_us = found.pick(keep), settled_us[keep]
         added = self._added(place, found, loads)
@@ -164,13 +164,37 @@ class Returning:
         return keep
 
     def _leaves(self, place: Place, found: Candidates, loads: Loads) -> Bools:
-        """Units enough remain that are not sequential, for the devices that may hold no others after this."""
-        blocks = self._blocks
-        if self._problem.allow_empty:
-            return np.ones(len(found.start), bool)
-        others = blocks.edges[found.start] - blocks.layers[found.start]
-        layered: Bools = blocks.layers[found.stop] > blocks.layers[found.start]
-        return ~layered | (others >= place.devices - 1 - place.device)
+        """The devices to come get what is left: above this one no sequential unit, if the return holds some.
+
+        And another stage must come between the return and the first visit.
+        """
+        blocks, start = self._blocks, found.start
+        keep = np.full(len(start), place.device < place.devices - 1)
+        keep |= start > min(blocks.returners)
+        layered: Bools = blocks.layers[found.stop] > blocks.layers[start]
+        if not self._problem.allow_empty:
+            keep &= ~layered | (blocks.edges[start] - blocks.layers[start] >= place.devices - 1 - place.device)
+        work_us = loads.below(place.device + 1)[0][found.parent]
+        work_us = work_us + blocks.sequential_us[start] + blocks.floor_us[found.stop] - blocks.floor_us[start]
+        return keep & (~layered | (work_us <= self._caps.works_us(place.device + 1)))
+
+    def _follows(self, place: Place, found: Candidates, loads: Loads) -> Bools:
+        """What lies between a tied unit and the return fits this device and those above, if nothing returns there."""
+        blocks, start = self._blocks, found.start
+        anchor = np.full(len(start), -1)
+        for tie in blocks.ties:
+            touched = np.zeros(len(start), bool)
+            for member in tie[1:]:
+                touched |= (start <= member) & (member < found.stop)
+            last = np.searchsorted(tie, start) - 1
+            anchor = np.maximum(anchor, np.where(touched & (last >= 0), np.array(tie)[last], -1))
+        alone = np.searchsorted(blocks.returner_blocks, start) == np.searchsorted(blocks.returner_blocks, anchor + 1)
+        known = (anchor >= 0) & alone
+        after_us = blocks.floor_us[start] - blocks.floor_us[anchor + 1]
+        carried_us = loads.below(place.devices)[0] - loads.below(place.device)[0]
+        fits: Bools = after_us + carried_us[found.parent] <= self._caps.works_us(place.devices, place.device)
+        fits |= ~known
+        return fits
 
     def _added(self, place: Place, found: Candidates, loads: Loads) -> Loads:
         """With the candidate's own load."""

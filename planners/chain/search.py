@@ -17,7 +17,7 @@ from .blocks import Blocks
 from .caps import SLACK, Caps
 from .costs import Coster, Costs, fitting
 from .layers import ROUNDING, Goal, Layer, Start, Taken, better, chosen, merged, segments_of
-from .returned import Return, Returned
+from .returned import Return
 from .returning import Candidates, Loads, Place, Returning, Row
 from .spans import Floats, Ints, Window
 
@@ -164,9 +164,12 @@ class Search:
 
     def _starts(self, branch: Branch, layer: Layer, device: int, after: int) -> tuple[int, int]:
         """Where the device may begin; what lies before must fit the devices before it."""
-        work_us, held_bytes, _ = branch.loads.below(device)
-        upper = self._caps.uppers(device, work_us, held_bytes).max()
-        high = min(layer.high - 1, int(upper))
+        if branch.open:
+            work_us, held_bytes, _ = branch.loads.below(device)
+            upper = int(self._caps.uppers(device, work_us, held_bytes).max())
+        else:
+            upper = self._caps.upper(device)
+        high = min(layer.high - 1, upper)
         low = max(self._caps.lowest(device, layer.low, after), 0 if self._problem.allow_empty else device)
         return (low, 0) if device == 0 else (low, high)
 
@@ -174,7 +177,7 @@ class Search:
         self, branch: Branch, layer: Layer, device: int, after: int, starts: tuple[int, int]
     ) -> tuple[tuple[Floats, ...], Ints]:
         """Per row and start: the best values and the stop that gives them. Not too many spans at once."""
-        held = Returned(self._blocks, [row.on(device) for row in branch.rows]) if device in branch.open else None
+        held = [row.on(device) for row in branch.rows] if device in branch.open else None
         count, layers = len(branch.rows), device <= branch.ceiling
         wide = max(1, SPANS_AT_ONCE // (count * (starts[1] - starts[0] + 1)))
         best: tuple[tuple[Floats, ...], Ints] | None = None
@@ -293,8 +296,11 @@ def _placed(values: tuple[Floats, ...], stops: Ints, before: int, behind: int) -
     """Within a wider range of starts."""
     if not before and not behind:
         return values, stops
-    pad = ((0, 0), (before, behind))
-    return tuple(np.pad(v, pad, constant_values=np.inf) for v in values), np.pad(stops, pad)
+    rows, width = stops.shape
+    wider, wider_stops = _nowhere(rows, before + width + behind, len(values))
+    for wide, value in zip((*wider, wider_stops), (*values, stops), strict=True):
+        wide[:, before : before + width] = value
+    return wider, wider_stops
 
 
 def units_of(blocks: Blocks, found: Found) -> tuple[int, ...]:

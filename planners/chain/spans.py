@@ -216,6 +216,18 @@ class RangeMax:
         self._level = np.concatenate([[0], np.frexp(np.arange(1.0, len(numbers) + 1))[1] - 1]).astype(np.int64)
         self._constant = not len(numbers) or not np.any(numbers)
 
+    def table(self, start: Ints, stop: Ints) -> Floats:
+        """Of all pairs, both ascending; where ``stop <= start`` the answer is 0."""
+        first, end = int(start[0]), int(stop[-1])
+        if self._constant or end <= first:
+            return np.zeros((len(start), len(stop)))
+        numbers = self._levels[0, first:end]
+        runs = np.where(np.arange(first, end) >= start[:, None], numbers, 0.0)
+        np.maximum.accumulate(runs, axis=1, out=runs)
+        table: Floats = runs[:, np.maximum(stop - 1 - first, 0)]
+        table[:, stop <= first] = 0.0
+        return table
+
     def of(self, start: Ints, stop: Ints) -> Floats:
         """Broadcasts; where ``stop <= start`` the answer is 0."""
         if self._constant:

@@ -37,7 +37,13 @@ class Working:
         self._end = marks[self._next]
 
     def table(self, window: Window) -> Floats:
-        return self.between(window.starts[:, None], window.stops[None, :])
+        starts, stops = window.starts, window.stops
+        start, stop = self._edges[starts], self._edges[stops]
+        one = self._live[stop] - self._live[start][:, None] + self._transient.table(start, stop)
+        between = self._whole.table(self._next[starts], self._current[stops])
+        ends = np.maximum(self._begun[starts][:, None], self._open[stops])
+        compute = np.where(self._end[starts][:, None] >= stop, one, np.maximum(between, ends))
+        return np.maximum(compute, self._update.table(start, stop))
 
     def between(self, start: Ints, stop: Ints) -> Floats:
         """As ``table``, for pairs of edges."""
