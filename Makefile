@@ -23,6 +23,7 @@ lint: $(INSTALLED)
 
 benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/planning.py
+	$(BIN)/python benchmarks/planners.py
 
 install: $(INSTALLED)
 

@@ -17,7 +17,10 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # before benchmarks/, where `planners` is a file
 
 FAMILIES = (
     "bert-base-uncased", "roberta-base", "microsoft/deberta-base", "gpt2", "facebook/bart-base", "t5-small",

@@ -1,8 +1,9 @@
 """The exact planner.
 
-Read ``skeleton`` first, which says the idea; then ``blocks`` (with ``homes``, ``measures``, ``spans``), ``cell`` and
-``cells`` (tables of one device), ``lattice`` and ``sweep`` (dynamic programming), ``search`` and ``budgets`` (which
-skeletons to try), ``solve`` and ``refine`` (the phases), ``planner`` and ``contradiction`` (the answer).
+Read ``search`` first, which says the idea, with ``branch`` and ``layers`` (what it walks through); then ``phases`` (one
+criterion after the other), ``caps`` and ``bounds`` (what limits exclude), ``returning`` (which stages may return);
+``blocks``, ``measures``, ``working`` and ``spans`` (the problem in sums over spans), ``tables``, ``costs`` and
+``returned`` (what a device costs); ``planner``, ``homes`` and ``contradiction`` (the answer).
 """
 
 from __future__ import annotations

@@ -14,10 +14,12 @@ import numpy as np
 from ..evaluate import TIE, evaluate, preferred
 from ..problem import Preference
 from .blocks import Blocks
+from .bounds import cycle_bound_us, latency_bound_us, peak_bound_bytes
+from .branch import Found, units_of
 from .caps import MANY, Caps
 from .costs import Coster
 from .layers import Component, Goal
-from .search import Found, Search, units_of
+from .search import Search
 
 CYCLE = Component("time_us", total=False)
 LATENCY = Component("time_us", total=True)
@@ -290,33 +292,3 @@ def _first_hope(least: float, scale: float, precision: float, hopeless: Callable
         middle = (low + high) / 2
         low, high = (middle, high) if hopeless(middle) else (low, middle)
     return low
-
-
-def cycle_bound_us(blocks: Blocks) -> float:
-    """No way has a shorter cycle: work that nothing avoids, and cuts, spread perfectly; and no block is divided."""
-    speeds = [device.speed for device in blocks.problem.devices]
-    work = np.diff(blocks.floor_us)
-    inner = blocks.cut_us[1:-1]
-    cut_us = float(inner.min()) if len(inner) and not blocks.problem.allow_empty and len(speeds) > 1 else 0.0
-    spread = (float(blocks.floor_us[-1]) - 2 * max(speeds) * cut_us) / sum(speeds) + 2 * cut_us
-    return max(spread, float(work.max()) / max(speeds), 0.0) * (1 - TIE)
-
-
-def latency_bound_us(blocks: Blocks) -> float:
-    """All work on the fastest device, and the cheapest cuts that give every device a stage.
-
-    One cut more where the first device must hold a block with too few after it for all others.
-    """
-    devices = blocks.problem.devices
-    cuts = 0 if blocks.problem.allow_empty else len(devices) - 1
-    last = max((block for block, home in blocks.home.items() if home == 0), default=0)
-    cuts += len(blocks) - 1 - last < cuts
-    cheapest = np.sort(blocks.cut_us[1:-1])[:cuts].sum()
-    return (float(blocks.floor_us[-1]) / max(device.speed for device in devices) + float(cheapest)) * (1 - TIE)
-
-
-def peak_bound_bytes(blocks: Blocks) -> float:
-    """Weights and code spread perfectly, and no block divided."""
-    base = min(device.base_bytes for device in blocks.problem.devices)
-    held = blocks.held_bytes
-    return base + max(float(held[-1]) / len(blocks.problem.devices), float(np.diff(held).max()))

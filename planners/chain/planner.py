@@ -89,7 +89,8 @@ class _Run:
 
     def _fallback(self, progress: Progress) -> Solution:
         """Nothing was found in time: the best of what needs no search."""
-        reason, proved = "no assignment that fits was found in time", progress.none_fits
+        proved = progress.none_fits
+        reason = "every assignment lacks memory" if proved else "no assignment that fits was found in time"
         answers = [
             answer for planner in (Flops(), Greedy(), Uniform()) if (answer := planner(self._problem)).assignment
         ]
@@ -104,7 +105,7 @@ class _Run:
         if not least:
             return Feasible(assignment, evaluation, NAME, min(progress.bound, evaluation.leading))
         proved_bytes = min(least, round(progress.least_lack_bytes))
-        reason = f"{reason}; the nearest lacks {least} bytes on one device"
+        reason = f"{reason}; the nearest found lacks {least} bytes on one device"
         return Infeasible(NAME, reason, least, proved, assignment, evaluation, proved_bytes)
 
     def _possible(self, problem: Problem) -> bool | None:

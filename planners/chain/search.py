@@ -9,11 +9,10 @@ programming. A return is remembered too, until its device takes its first visit 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from .blocks import Blocks
+from .branch import Branch, Found
 from .caps import SLACK, Caps
 from .costs import Coster, Costs, fitting
 from .layers import ROUNDING, Goal, Layer, Start, Taken, better, chosen, merged, segments_of
@@ -24,37 +23,6 @@ from .spans import Floats, Ints, Window
 SPANS_AT_ONCE = 2**20
 ROWS_AT_ONCE = 24
 """Sets of returns in a branch: few, because those that begin far apart have little in common."""
-
-
-@dataclass(frozen=True, eq=False)
-class Branch:
-    """Rows that differ only in where their returns begin and end."""
-
-    rows: tuple[Row, ...]
-    loads: Loads
-    start: Layer
-    devices: int
-    """Devices whose first visit is still to come: those below this number."""
-    after: int
-    """Stages that follow."""
-    open: frozenset[int] = frozenset()
-    """Devices that hold returns and await their first visit."""
-    ceiling: int = 64
-    """Devices above it hold no sequential unit any more: a later one is on this device."""
-
-
-@dataclass
-class Found:
-    """The best way so far."""
-
-    values: tuple[float, ...] | None = None
-    row: Row = field(default_factory=Row)
-    segments: dict[int, tuple[int, int]] = field(default_factory=dict)
-
-    def stages(self) -> list[tuple[int, int, int]]:
-        """(start, stop, device), ascending."""
-        first = [(start, stop, device) for device, (start, stop) in self.segments.items()]
-        return sorted(first + [(r.start, r.stop, r.device) for r in self.row.returns])
 
 
 class Search:
@@ -301,9 +269,3 @@ def _placed(values: tuple[Floats, ...], stops: Ints, before: int, behind: int) -
     for wide, value in zip((*wider, wider_stops), (*values, stops), strict=True):
         wide[:, before : before + width] = value
     return wider, wider_stops
-
-
-def units_of(blocks: Blocks, found: Found) -> tuple[int, ...]:
-    """Device per unit."""
-    edges = blocks.edges.tolist()
-    return tuple(device for start, stop, device in found.stages() for _ in range(edges[start], edges[stop]))
