@@ -63,10 +63,10 @@ class Caps:
         by_room = np.searchsorted(self.blocks.held_bytes, room, side="right") - 1
         return np.minimum(np.minimum(by_time, by_room), self._farthest(devices))
 
-    def upper(self, devices: int) -> int:
-        """As ``uppers``, without a load."""
-        by_time = bisect_right(self._floor_us, self.works_us(devices) + self._rounding_us) - 1
-        by_room = bisect_right(self._held_bytes, self._rooms[devices]) - 1
+    def upper(self, devices: int, load_us: float = 0.0, load_bytes: float = 0.0) -> int:
+        """As ``uppers``, of one load."""
+        by_time = bisect_right(self._floor_us, self.works_us(devices) - load_us + self._rounding_us) - 1
+        by_room = bisect_right(self._held_bytes, self._rooms[devices] - load_bytes) - 1
         return min(by_time, by_room, self._farthest(devices))
 
     def _farthest(self, devices: int) -> int:

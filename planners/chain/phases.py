@@ -225,7 +225,7 @@ class Phases:
 
     def _search(self, caps: Caps, goal: Goal, otherwise: Found | None = None) -> Found:
         """Every way within the limits; ``otherwise`` where there is none."""
-        if caps.hopeless:
+        if self._hopeless(caps):
             return otherwise or Found()
         found = self._run(Search(self._coster, caps, goal, self._tick), goal)
         return otherwise if found.values is None and otherwise is not None else found
@@ -259,9 +259,13 @@ class Phases:
         spans = len(self._blocks) ** 2 * len(self._devices)
         if spans > SMALL and scale > 0:
             widths = WIDTHS if spans > MANY else WIDTHS[1:]
-            start = _first_hope(least, scale, widths[0] / 8, lambda guess: caps(guess).hopeless)
+            start = _first_hope(least, scale, widths[0] / 8, lambda guess: self._hopeless(caps(guess)))
             yield from (start + scale * width for width in widths)
         yield np.inf
+
+    def _hopeless(self, caps: Caps) -> bool:
+        self._tick(1)
+        return caps.hopeless
 
     def _more(self, lack_bytes: float) -> tuple[float, ...]:
         return tuple(device.capacity_bytes + lack_bytes for device in self._devices)

@@ -132,12 +132,8 @@ class Search:
 
     def _starts(self, branch: Branch, layer: Layer, device: int, after: int) -> tuple[int, int]:
         """Where the device may begin; what lies before must fit the devices before it."""
-        if branch.open:
-            work_us, held_bytes, _ = branch.loads.below(device)
-            upper = int(self._caps.uppers(device, work_us, held_bytes).max())
-        else:
-            upper = self._caps.upper(device)
-        high = min(layer.high - 1, upper)
+        least = [float(load.min()) for load in branch.loads.below(device)[:2]] if branch.open else []
+        high = min(layer.high - 1, self._caps.upper(device, *least))
         low = max(self._caps.lowest(device, layer.low, after), 0 if self._problem.allow_empty else device)
         return (low, 0) if device == 0 else (low, high)
 
@@ -211,6 +207,10 @@ class Search:
         columns = stops - layer.low
         spent_us = np.where(possible[:, columns], spent_us[:, columns], np.inf)
         for device in returning.hosts(stops, devices, after):
+            if self._branches == 0:
+                self.complete = False
+                return
+            self._tick(1)
             place = Place(device, devices, after, branch.ceiling)
             found, loads = returning.candidates(place, stops, branch.rows, branch.loads, spent_us)
             layered = self._blocks.layers[found.stop] > self._blocks.layers[found.start]
