@@ -29,6 +29,10 @@ class Brute:
     limit: int = 1_000_000
     time_limit: float = 60.0
 
+    def __post_init__(self) -> None:
+        if self.limit < 0 or not self.time_limit >= 0:
+            raise ValueError(f"brute has limit {self.limit} and time_limit {self.time_limit}, expected 0 or more")
+
     def __call__(self, problem: Problem, clock: Callable[[], float] = time.perf_counter) -> Solution:
         validate(problem)
         count, until = len(problem.devices) ** len(problem.units), clock() + self.time_limit

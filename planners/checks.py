@@ -9,6 +9,8 @@ from itertools import pairwise
 from reprlib import Repr
 from typing import Any
 
+LEAST = 1e-12
+"""Of any single number but 0: less is noise, and solvers stumble over it."""
 MOST = 1e15
 """Of any single number."""
 MOST_CHARACTERS = 1000
@@ -45,16 +47,18 @@ def numbers(owner: str, item: object) -> None:
     for name, whole in _numeric(declared):
         value = getattr(item, name)
         kind = type(value)
-        if not ((kind is int or (kind is float and not whole)) and 0 <= value <= MOST):
+        if not ((kind is int or (kind is float and not whole)) and (LEAST <= value <= MOST or value == 0)):
             number(owner, name, value, whole)
 
 
 def number(owner: str, name: str, value: object, whole: bool = False) -> None:
-    """Finite, from 0 to ``MOST``; ``whole``: an ``int``, for bytes and counts (3.0 is none)."""
+    """0, or from ``LEAST`` to ``MOST``; ``whole``: an ``int``, for bytes and counts (3.0 is none)."""
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
         raise ProblemError(f"{owner}: {name} is {brief(value)}, expected {'an integer' if whole else 'a number'}")
     if not 0 <= value <= MOST:
         raise ProblemError(f"{owner}: {name} is {brief(value)}, expected a finite number from 0 to {MOST:.0e}")
+    if 0 < value < LEAST:
+        raise ProblemError(f"{owner}: {name} is {brief(value)}, expected 0 or at least {LEAST:.0e}")
 
 
 def named(kind: str, index: int, name: object) -> str:

@@ -37,7 +37,7 @@ _OPTION = re.compile(
 
 
 class PlannerError(ValueError):
-    """A planner specification that cannot be understood."""
+    """A planner that cannot be asked: not understood, not installed, or caught in an answer that is not so."""
 
 
 class Planner(Protocol):
@@ -70,10 +70,12 @@ def parse(spec: str) -> Planner:
     kind = load(match["name"])
     hints = get_type_hints(kind)
     known: dict[str, Any] = {field.name: hints[field.name] for field in fields(kind)} if is_dataclass(kind) else {}
-    values = {}
+    values: dict[str, Any] = {}
     for key, text in _options(match["options"] or ""):
         if key not in known:
             raise PlannerError(f"planner {match['name']!r} has no option {key!r}; it has {', '.join(known) or 'none'}")
+        if key in values:
+            raise PlannerError(f"option {key} is given twice: {_text(values[key])} and {text}")
         values[key] = _value(key, text, known[key])
     return kind(**values)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..problem import Device, Problem, Unit
@@ -11,6 +11,9 @@ SHAPE = (
     "first visits follow device order, and a stage returns to a device only around a unit pinned there "
     "or tied to an earlier one"
 )
+
+
+MOST_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +25,32 @@ class Constraint:
 
 
 def explain(problem: Problem, possible: Callable[[Problem], bool | None]) -> str:
-    """Drop constraints one by one as long as the rest stays impossible; name what is left.
+    """Drop constraints as long as the rest stays impossible; name what is left, at most ``MOST_NAMED``.
 
     ``possible`` may answer None for "not known": the constraint is then kept, so the set may not be smallest.
     """
-    core, named = _bare(problem), []
-    for constraint in constraints(problem):
-        without = constraint.relax(core)
-        if possible(without) is False:
-            core = without
-        else:
-            named.append(constraint.words)
-    return f"no assignment obeys all of this: {'; '.join(named)} ({SHAPE})"
+    _, named = _core(_bare(problem), list(constraints(problem)), possible)
+    words = [constraint.words for constraint in reversed(named)]
+    if len(words) > MOST_NAMED:
+        words = [*words[:MOST_NAMED], f"{len(words) - MOST_NAMED} more constraints"]
+    return f"no assignment obeys all of this: {'; '.join(words)} ({SHAPE})"
+
+
+def _core(
+    problem: Problem, some: Sequence[Constraint], possible: Callable[[Problem], bool | None]
+) -> tuple[Problem, list[Constraint]]:
+    """The problem without those of the constraints that it is impossible without, and the others. Halves and halves."""
+    without = problem
+    for constraint in some:
+        without = constraint.relax(without)
+    if possible(without) is False:
+        return without, []
+    if len(some) == 1:
+        return problem, list(some)
+    middle = len(some) // 2
+    problem, early = _core(problem, some[:middle], possible)
+    problem, late = _core(problem, some[middle:], possible)
+    return problem, early + late
 
 
 def constraints(problem: Problem) -> Iterator[Constraint]:

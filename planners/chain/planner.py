@@ -7,12 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..balanced import Flops
-from ..evaluate import TIE, Evaluation, evaluate, preferred
-from ..greedy import Greedy
+from ..evaluate import TIE, Evaluation, evaluate
+from ..fallback import SECONDS_PER_UNIT, fallback
 from ..problem import Problem
 from ..solution import Feasible, Infeasible, Optimal, Solution
-from ..uniform import Uniform
 from ..validation import validate
 from .contradiction import explain
 from .homes import ContradictionError, Homes
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from .phases import Phases, Progress
 
 NAME = "chain"
-FALLBACK_S = 3e-5
-"""Seconds per unit kept for an answer without search; measured with 100,000 units on 64 devices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,8 @@ class Chain:
 class _Run:
     def __init__(self, problem: Problem, limits: Chain, clock: Callable[[], float]) -> None:
         self._problem, self._clock = problem, clock
-        reserve = min(limits.time_limit / 2, FALLBACK_S * len(problem.units))
+        size = len(problem.units) + sum(len(tensor.readers) for tensor in problem.tensors)
+        reserve = min(limits.time_limit / 2, SECONDS_PER_UNIT * size)
         self._until, self._left = clock() + limits.time_limit - reserve, limits.rows
 
     def solution(self) -> Solution:
@@ -66,7 +63,8 @@ class _Run:
         if progress.none_valid:
             return Infeasible(NAME, explain(self._problem, self._possible), proved=True)
         if progress.best.values is None:
-            return self._fallback(progress)
+            least = round(progress.least_lack_bytes)
+            return fallback(self._problem, NAME, progress.bound, progress.none_fits, least)
         assignment = phases.assignment()
         evaluation = evaluate(self._problem, assignment)
         _agree(evaluation.valid, assignment)
@@ -89,29 +87,6 @@ class _Run:
         if least < lack:
             reason += f" (found in time; the least is {least} bytes or more)"
         return Infeasible(NAME, reason, lack, True, assignment, found, least)
-
-    def _fallback(self, progress: Progress) -> Solution:
-        """Nothing was found in time: the best of what needs no search."""
-        proved = progress.none_fits
-        reason = "every assignment lacks memory" if proved else "no assignment that fits was found in time"
-        answers: list[Solution] = []
-        for planner in (Flops(), Greedy(), Uniform()):
-            answers += [answer for answer in (planner(self._problem),) if answer.assignment is not None]
-            if answers and not isinstance(answers[-1], Infeasible):
-                break
-        if not answers:
-            return Infeasible(NAME, reason, proved=proved)
-        found = [answer.evaluation for answer in answers if answer.evaluation is not None]
-        least = min(evaluation.shortfall_bytes for evaluation in found)
-        near = [i for i, evaluation in enumerate(found) if evaluation.shortfall_bytes == least]
-        best = near[preferred([found[i] for i in near])]
-        assignment, evaluation = answers[best].assignment, found[best]
-        assert assignment is not None
-        if not least:
-            return Feasible(assignment, evaluation, NAME, min(progress.bound, evaluation.leading))
-        proved_bytes = min(least, round(progress.least_lack_bytes))
-        reason = f"{reason}; the nearest found lacks {least} bytes on one device"
-        return Infeasible(NAME, reason, least, proved, assignment, evaluation, proved_bytes)
 
     def _possible(self, problem: Problem) -> bool | None:
         """Whether some assignment obeys all constraints, None where time does not suffice to say."""

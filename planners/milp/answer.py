@@ -6,7 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import ceil
 
+from ..chain.homes import ContradictionError as ChainContradictionError
+from ..chain.homes import Homes
 from ..evaluate import TIE, Evaluation
+from ..fallback import fallback
 from ..problem import Preference, Problem
 from ..solution import Feasible, Infeasible, Optimal, Solution
 from ..uniform import Uniform
@@ -34,12 +37,21 @@ def answer(problem: Problem, left: Callable[[], float]) -> Solution:
         run.fit()
         run.refine()
     except ContradictionError as contradiction:
-        return Infeasible(NAME, f"the constraints contradict each other: {contradiction}", proved=True)
+        return Infeasible(NAME, _in_words(problem, contradiction), proved=True)
     except OutOfTimeError:
         run.why = "in time"
     except TooLargeError as limit:
         run.why = f"without a search, for which the problem is too large ({limit})"
     return run.solution()
+
+
+def _in_words(problem: Problem, contradiction: ContradictionError) -> str:
+    """With both sides named, where two constraints are enough to see it."""
+    try:
+        Homes.of(problem)
+    except ChainContradictionError as named:
+        return str(named)
+    return f"the constraints contradict each other: {contradiction}"
 
 
 class _Run:
@@ -108,8 +120,12 @@ class _Run:
 
     def solution(self) -> Solution:
         assignment, evaluation = self.search.best, self.search.evaluation
-        if assignment is None or evaluation is None:
-            return Infeasible(NAME, f"no assignment that obeys the constraints was found {self.why}")
+        proved = self.lack.proved
+        if assignment is None or evaluation is None or not (evaluation.fits or proved):
+            simple = fallback(self.search.problem, NAME, self.leading.bound)
+            if evaluation is None or not isinstance(simple, Infeasible):
+                return simple
+        assert assignment is not None, "what was evaluated is an assignment"
         if not evaluation.fits:
             return self._short(assignment, evaluation)
         if self.leading.proved:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
+from threading import Thread
 from types import ModuleType
 from typing import Any
 
@@ -26,6 +27,10 @@ OPTIONS = {
     "small_matrix_value": 1e-12,
 }
 """One thread and one seed, so that the same model gives the same answer."""
+
+
+JOIN_S = 0.1
+"""Seconds after which the main thread looks for signals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +76,25 @@ def _run(model: Model, start: Sequence[int] | None, seconds: float, presolve: st
         chosen = np.zeros(model.binaries)
         chosen[list(start)] = 1.0
         solver.setSolution(model.binaries, np.arange(model.binaries, dtype=np.int32), chosen)
-    if solver.run() == highspy.HighsStatus.kError:
+    if _interruptible(solver) == highspy.HighsStatus.kError:
         solver.setOptionValue("threads", 0)  # other code of this process has already started HiGHS with more
-        solver.run()
+        _interruptible(solver)
     return _outcome(highspy, solver, model)
+
+
+def _interruptible(solver: Any) -> Any:
+    """Run in a thread of its own: Python handles Ctrl-C in the main one, which must not be inside HiGHS then."""
+    status: list[Any] = []
+    solver.HandleUserInterrupt = True
+    worker = Thread(target=lambda: status.append(solver.run()), daemon=True)
+    worker.start()
+    try:
+        while worker.is_alive():
+            worker.join(JOIN_S)
+    except BaseException:
+        solver.cancelSolve()
+        raise
+    return status[0]
 
 
 def _program(highspy: Any, model: Model) -> Any:

@@ -191,7 +191,10 @@ TIE = (SharedGroup("table", (0, 3), 1, colocate=True),)
             ("'b' is pinned to device 2", "'c' is pinned to device 1"),
         ),
         (replace(PLAIN, forbidden_cuts=frozenset({0, 1})), ("each of 3 devices", "only 2 sets of units")),
-        (replace(PLAIN, pins=((1, 2),)), ("'b' is pinned to device 2", "each of 3 devices must hold a unit")),
+        (
+            replace(PLAIN, pins=((1, 2),)),
+            ("'b' is pinned to device 2", "each of the 2 devices before must hold a unit"),
+        ),
         (
             replace(PLAIN, groups=TIE, pins=((2, 1),), forbidden_cuts=frozenset({2})),
             ("'c' is pinned to device 1", "'a' comes first"),

@@ -167,12 +167,12 @@ def test_too_large_a_problem_gets_what_needs_no_search() -> None:
     assert 0 < found.lower_bound < found.evaluation.objective_us
 
 
-def test_without_any_time_nothing_is_claimed() -> None:
+def test_without_any_time_it_answers_with_what_needs_no_search() -> None:
     problem = replace(tied_layers(4, 2), pins=((1, 1),))
-    found = solve(problem, Milp(time_limit=0.0))
-    assert isinstance(found, Infeasible)
-    assert not found.proved
-    assert "in time" in found.reason
+    found, best = solve(problem, Milp(time_limit=0.0)), solve(problem, Milp())
+    assert isinstance(found, Feasible)
+    assert isinstance(best, Optimal)
+    assert found.lower_bound <= best.evaluation.leading <= found.evaluation.leading
 
 
 @many(30)
@@ -189,7 +189,8 @@ def test_contradictions_are_proved_and_told_from_lack_of_memory() -> None:
     assert isinstance(found, Infeasible)
     assert found.proved
     assert found.assignment is None
-    assert "contradict" in found.reason
+    for side in ("'d' is pinned to device 1", "'a' comes first"):
+        assert side in found.reason
 
 
 def test_a_solver_that_disagrees_with_the_judge_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ def test_random_problems_are_well_formed_and_survive_json(problem: Problem) -> N
         ({"units": (Unit("a", 1.0, 2**50),) * 2}, "backward_us is 1125899906842624, expected a finite number"),
         ({"units": (Unit("a", 1.0, 1.0, 10**15),) * 2}, "bytes add up to more than"),
         ({"units": [Unit("a", 1.0)] * 2}, "expected a tuple"),
-        ({"devices": (Device(10, speed=1e-300),) * 2}, "device 0 has speed 1e-300, expected at least 1e-06"),
+        ({"devices": (Device(10, speed=1e-9),) * 2}, "device 0 has speed 1e-09, expected at least 1e-06"),
         ({"devices": (Device(10, min_units=-1),) * 2}, "device 0: min_units is -1"),
         ({"devices": (Device(10, min_units=1.0),) * 2}, "min_units is 1.0, expected an integer"),
         ({"devices": (Device(10, layers=True), Device(10))}, "device 0: layers is True, expected an integer"),
@@ -83,6 +83,7 @@ def test_random_problems_are_well_formed_and_survive_json(problem: Problem) -> N
         ({"sequential": {1}}, "expected a frozenset"),
         ({"schedule": "pipelined-training"}, "schedule is 'pipelined-training', expected a Schedule"),
         ({"prefer": "time"}, "prefer is 'time', expected a Preference"),
+        ({"units": (Unit("a", 5e-324),) * 2}, "forward_us is 5e-324, expected 0 or at least 1e-12"),
         ({"allow_empty": 1}, "allow_empty is 1, expected true or false"),
     ],
 )

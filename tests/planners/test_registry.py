@@ -43,6 +43,7 @@ def test_shortest_specification() -> None:
         ("magic", "there is no planner 'magic'; there are brute, chain, flops, greedy, milp, parameters, uniform"),
         ("chain{speed=3}", "'chain' has no option 'speed'; it has time_limit, rows"),
         ("chain{time_limit=soon}", "time_limit is 'soon', expected float"),
+        ("chain{time_limit=1 time_limit=2}", "option time_limit is given twice: 1.0 and 2"),
         ("chain{rows=1.5}", "rows is '1.5', expected int"),
         ("uniform{layers=1,x}", "layers is '1,x'"),
         ("chain{30}", "options '30' are not understood"),
