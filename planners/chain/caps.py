@@ -37,7 +37,7 @@ class Caps:
     def __post_init__(self) -> None:
         self._floor_us, self._held_bytes = self.blocks.floor_list, self.blocks.held_list
         self._rounding_us = SLACK * self._floor_us[-1]
-        devices, self._training = self.blocks.problem.devices, self.blocks.training
+        devices = self.blocks.problem.devices
         room = [memory - device.base_bytes for memory, device in zip(self.memory_bytes, devices, strict=True)]
         self._room = room
         self._work_us = [self.time_us * device.speed * (1 + SLACK) for device in devices]
@@ -82,7 +82,7 @@ class Caps:
         if after and stop < len(self.blocks):
             work -= self.blocks.least_cut_us * self.blocks.problem.devices[device].speed
         by_time = bisect_left(self._floor_us, self._floor_us[stop] - work - self._rounding_us)
-        held = self.blocks.deep_list(self._deep(after or 0))
+        held = self.blocks.deep_list(self.blocks.deep(after or 0))
         return max(by_time, bisect_left(held, held[stop] - room), int(self.low(after)[stop]))
 
     def _lowest(self, device: int, stop: Ints, after: int | None, load_us: Floats, load_bytes: Floats) -> Ints:
@@ -92,13 +92,13 @@ class Caps:
             cut_us = blocks.least_cut_us * blocks.problem.devices[device].speed
             work = work - np.where(stop < len(blocks), cut_us, 0.0)
         by_time = np.searchsorted(blocks.floor_us, blocks.floor_us[stop] - work - self._rounding_us)
-        held = blocks.deep_bytes(self._deep(after or 0))
+        held = blocks.deep_bytes(self.blocks.deep(after or 0))
         by_room = np.searchsorted(held, held[stop] - (self._room[device] - load_bytes))
         return np.maximum(np.maximum(by_time, by_room), self.low(after)[stop])
 
     def loads(self, start: Ints, stop: Ints, device: int, after: int) -> tuple[Floats, Floats]:
         """What returns take at least of their device: work at speed 1, and bytes."""
-        blocks, deep = self.blocks, self._deep(after)
+        blocks, deep = self.blocks, self.blocks.deep(after)
         held = blocks.deep_bytes(deep)
         work_us = blocks.floor_us[stop] - blocks.floor_us[start]
         if not blocks.sharded:
@@ -112,13 +112,10 @@ class Caps:
 
     def low(self, after: int | None) -> Ints:
         """Per stop, not descending: where a stage on the largest, fastest device begins at the earliest."""
-        key = self._deep(after or 0), bool(after)
+        key = self.blocks.deep(after or 0), bool(after)
         if key not in self._lows:
             self._lows[key] = self._low(*key)
         return self._lows[key]
-
-    def _deep(self, after: int) -> int:
-        return (2 * after + 1 if after else 0) if self._training else 1
 
     @cached_property
     def _lows(self) -> dict[tuple[int, bool], Ints]:

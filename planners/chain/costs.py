@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from ..problem import Device
 from .blocks import Blocks
 from .caps import Caps
-from .returned import Return, Returned, depth
+from .returned import Return, Returned
 from .spans import Bools, Floats, Window
 from .tables import Plain, Tables
 
@@ -51,14 +52,18 @@ class Coster:
         if key not in self._kept:
             plain = self.tables.plain(window)
             time_us, legal = self._alike(device, plain, layers)
-            memory = plain.fixed + plain.deep * self._depth(after) + self.blocks.problem.devices[device].base_bytes
+            memory = plain.fixed + plain.deep * self.blocks.deep(after) + self.blocks.problem.devices[device].base_bytes
             self._keep(key, Costs(time_us, memory, plain.received, legal))
         return self._kept[key]
 
     def _kind(self, device: int) -> tuple[Device, int]:
         """What distinguishes devices, but for their capacity."""
-        numbers = replace(self.blocks.problem.devices[device], capacity_bytes=0)
-        return numbers, device if device in self.blocks.named else -1
+        return self._kinds[device]
+
+    @cached_property
+    def _kinds(self) -> list[tuple[Device, int]]:
+        devices, named = self.blocks.problem.devices, self.blocks.named
+        return [(replace(device, capacity_bytes=0), d if d in named else -1) for d, device in enumerate(devices)]
 
     def _keep(self, key: object, costs: Costs) -> None:
         if self._spans > KEPT_SPANS:
@@ -82,9 +87,6 @@ class Coster:
     def _single(self, device: int, plain: Plain, layers: bool) -> tuple[Floats, Bools]:
         legal = self._allowed(device, plain, layers, 0.0, 0.0) & (plain.split == 0)
         return self._time(device, plain.work_us, plain.received, plain.sent), legal
-
-    def _depth(self, after: int) -> float:
-        return float(depth(self.blocks.problem.schedule, np.array(after), np.array(after)))
 
     def with_returns(
         self, device: int, after: int, window: Window, layers: bool, rows: Sequence[tuple[Return, ...]]

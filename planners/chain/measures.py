@@ -24,13 +24,17 @@ class Measures:
     def __len__(self) -> int:
         return len(self.edges) - 1
 
-    @property
+    @cached_property
     def training(self) -> bool:
         return self.problem.schedule is Schedule.TRAINING
 
-    @property
+    @cached_property
     def sharded(self) -> bool:
         return self.problem.schedule is Schedule.SHARDED
+
+    def deep(self, after: int) -> int:
+        """How deep a stage stashes what it reads or checkpoints, if so many stages follow it."""
+        return (2 * after + 1 if after else 0) if self.training else 1
 
     def block_of(self, unit: int) -> int:
         return int(self._block[unit])

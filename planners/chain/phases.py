@@ -259,7 +259,8 @@ class Phases:
         spans = len(self._blocks) ** 2 * len(self._devices)
         if spans > SMALL and scale > 0:
             widths = WIDTHS if spans > MANY else WIDTHS[1:]
-            start = _first_hope(least, scale, widths[0] / 8, lambda guess: self._hopeless(caps(guess)))
+            precision = widths[0] / (8 if spans > MANY else 2)
+            start = _first_hope(least, scale, precision, lambda guess: self._hopeless(caps(guess)))
             yield from (start + scale * width for width in widths)
         yield np.inf
 

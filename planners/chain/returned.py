@@ -125,7 +125,7 @@ class Returned:
         read = shared.items.size * shared.read
         held = plain.fixed - shared.entering(window, read) + (shared.total(read) + self._held)
         more = self._working - plain.working
-        own = float(self._depth(np.array(after), np.array(after)))
+        own = self.blocks.deep(after)
         return held + np.maximum(more, 0.0) + plain.deep * own + self._boundary(window, after)
 
     @cached_property

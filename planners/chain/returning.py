@@ -8,9 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .blocks import Blocks
-from .caps import SLACK, Caps
+from .caps import MANY, SLACK, Caps
 from .returned import Return
 from .spans import Bools, Floats, Ints, ranges
+
+FEW = 24
 
 
 class Row(NamedTuple):
@@ -210,8 +212,10 @@ class Returning:
         return added
 
     def _reaches(self, place: Place, found: Candidates, added: Loads) -> Bools:
-        """What lies before the candidate may be held by the devices to come."""
+        """What lies before the candidate may be held by the devices to come. A few are faster tried than tested."""
         keep = np.ones(len(found.start), bool)
+        if len(keep) <= FEW and len(self._blocks) ** 2 * len(self._problem.devices) < MANY:
+            return keep
         extra = np.searchsorted(self._blocks.returner_blocks, found.start)
         for number in np.unique(extra):
             some = np.flatnonzero(extra == number)
