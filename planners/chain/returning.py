@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,9 @@ from .returned import Return
 from .spans import Bools, Floats, Ints, ranges
 
 FEW = 24
+"""Candidates for which it does not pay to look whether the rest can be held."""
+AT_ONCE = 2**16
+"""Candidates looked at together."""
 
 
 class Row(NamedTuple):
@@ -90,6 +93,16 @@ class Returning:
         if None in homes:
             return range(devices)
         return sorted(home for home in homes if home is not None and home < devices)
+
+    def parts(self, stops: Ints, rows: int, after: int) -> Iterator[slice]:
+        """The stops in parts of few candidates each."""
+        count = np.cumsum((stops - self._caps.low(after)[stops]) * rows)
+        begin = 0
+        while begin < len(stops):
+            before = int(count[begin - 1]) if begin else 0
+            end = max(begin + 1, int(np.searchsorted(count, before + AT_ONCE, side="right")))
+            yield slice(begin, end)
+            begin = end
 
     def candidates(
         self, place: Place, stops: Ints, rows: Sequence[Row], loads: Loads, spent_us: Floats

@@ -207,20 +207,24 @@ class Search:
         columns = stops - layer.low
         spent_us = np.where(possible[:, columns], spent_us[:, columns], np.inf)
         for device in returning.hosts(stops, devices, after):
-            if self._branches == 0:
-                self.complete = False
-                return
-            self._tick(1)
             place = Place(device, devices, after, branch.ceiling)
-            found, loads = returning.candidates(place, stops, branch.rows, branch.loads, spent_us)
-            layered = self._blocks.layers[found.stop] > self._blocks.layers[found.start]
-            for kind in (False, True):
-                for some in self._groups(found, loads, np.flatnonzero(layered == kind)):
-                    self._tick(len(some))
-                    ceiling = min(branch.ceiling, device) if kind else branch.ceiling
-                    self._explore(
-                        self._branch(branch, layer, place._replace(ceiling=ceiling), found.pick(some), loads.of(some))
-                    )
+            for part in returning.parts(stops, len(branch.rows), after):
+                if self._branches == 0:
+                    self.complete = False
+                    return
+                self._tick(1)
+                self._return_to(place, branch, layer, returning, stops[part], spent_us[:, part])
+
+    def _return_to(
+        self, place: Place, branch: Branch, layer: Layer, returning: Returning, stops: Ints, spent_us: Floats
+    ) -> None:
+        found, loads = returning.candidates(place, stops, branch.rows, branch.loads, spent_us)
+        layered = self._blocks.layers[found.stop] > self._blocks.layers[found.start]
+        for kind in (False, True):
+            there = place._replace(ceiling=min(place.ceiling, place.device)) if kind else place
+            for some in self._groups(found, loads, np.flatnonzero(layered == kind)):
+                self._tick(len(some))
+                self._explore(self._branch(branch, layer, there, found.pick(some), loads.of(some)))
 
     def _groups(self, found: Candidates, loads: Loads, numbers: Ints) -> Iterator[Ints]:
         """Candidates that begin near each other; of a first look, the lightest alone."""
