@@ -32,6 +32,9 @@ OPTIONS = {
 JOIN_S = 0.1
 """Seconds after which the main thread looks for signals."""
 
+STOP_S = 8.0
+"""Seconds within which HiGHS stops when told to: in presolve it takes its time to look."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -93,6 +96,7 @@ def _interruptible(solver: Any) -> Any:
             worker.join(JOIN_S)
     except BaseException:
         solver.cancelSolve()
+        worker.join(STOP_S)  # it calls back into Python, which must still be there
         raise
     return status[0]
 
