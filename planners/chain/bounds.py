@@ -12,8 +12,7 @@ def cycle_bound_us(blocks: Blocks) -> float:
     """No way has a shorter cycle: work that nothing avoids, and cuts, spread perfectly; and no block is divided."""
     speeds = [device.speed for device in blocks.problem.devices]
     work = np.diff(blocks.floor_us)
-    inner = blocks.cut_us[1:-1]
-    cut_us = float(inner.min()) if len(inner) and not blocks.problem.allow_empty and len(speeds) > 1 else 0.0
+    cut_us = blocks.least_cut_us if len(speeds) > 1 and not blocks.problem.allow_empty else 0.0
     spread = (float(blocks.floor_us[-1]) - 2 * max(speeds) * cut_us) / sum(speeds) + 2 * cut_us
     return max(spread, float(work.max()) / max(speeds), 0.0) * (1 - TIE)
 

@@ -35,7 +35,7 @@ class Caps:
     """Whether to work out how far memory lets a stage reach, which takes longer than time does."""
 
     def __post_init__(self) -> None:
-        self._floor_us, self._held_bytes = self.blocks.floor_list, self.blocks.held_list
+        self._floor_us, self._held_bytes = self.blocks.floor_list, self.blocks.deep_list(0)
         self._rounding_us = SLACK * self._floor_us[-1]
         devices = self.blocks.problem.devices
         room = [memory - device.base_bytes for memory, device in zip(self.memory_bytes, devices, strict=True)]

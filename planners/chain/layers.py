@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from .spans import Bools, Floats, Ints
 
+Number = TypeVar("Number", np.int64, np.float64)
 ROUNDING = 1e-12
 """Totals of times that differ by less, relatively, are one: they are sums in another order."""
 
@@ -35,9 +37,9 @@ Goal = tuple[Component, ...]
 
 
 class Start(NamedTuple):
-    """The layer a branch begins with: row ``r`` continues row ``rows[r]`` of ``layers[r]`` at block ``at[r]``."""
+    """The layer a branch begins with: row ``r`` continues row ``rows[r]`` of ``layer`` at block ``at[r]``."""
 
-    layers: Sequence[Layer]
+    layer: Layer
     rows: Sequence[int]
     at: Sequence[int]
 
@@ -109,16 +111,18 @@ def merged(goal: Goal, first: Layer, second: Layer | None) -> Layer:
     if second is None:
         return first
     low, high = min(first.low, second.low), max(first.high, second.high)
-    wide = [
-        [_widened(value, layer.low - low, high - layer.high) for value in layer.values] for layer in (first, second)
-    ]
+    wide = [[widened(value, layer.low - low, high - layer.high) for value in layer.values] for layer in (first, second)]
     other = better(goal, wide[1], wide[0])
     values = tuple(np.where(other, b, a) for a, b in zip(*wide, strict=True))
     return Layer(low, values, Merged(first, second, other))
 
 
-def _widened(value: Floats, before: int, after: int) -> Floats:
-    return np.pad(value, ((0, 0), (before, after)), constant_values=np.inf)
+def widened(value: npt.NDArray[Number], before: int, after: int, fill: float = np.inf) -> npt.NDArray[Number]:
+    """``[row, block]`` with blocks more on either side."""
+    rows, width = value.shape
+    wide = np.full((rows, before + width + after), fill, value.dtype)
+    wide[:, before : before + width] = value
+    return wide
 
 
 def segments_of(layer: Layer, row: int, block: int) -> dict[int, tuple[int, int]]:
@@ -127,12 +131,11 @@ def segments_of(layer: Layer, row: int, block: int) -> dict[int, tuple[int, int]
     while layer.origin is not None:
         origin = layer.origin
         if isinstance(origin, Merged):
-            layer_low = layer.low
-            layer = origin.second if origin.other[row, block - layer_low] else origin.first
+            layer = origin.second if origin.other[row, block - layer.low] else origin.first
         elif isinstance(origin, Taken):
             stop = int(origin.stops[row, block - layer.low])
             found[origin.device] = block, stop
             layer, block = origin.source, stop
         else:
-            layer, row, block = origin.layers[row], origin.rows[row], origin.at[row]
+            layer, row, block = origin.layer, origin.rows[row], origin.at[row]
     return found

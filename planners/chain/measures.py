@@ -10,6 +10,7 @@ import numpy as np
 
 from ..evaluate import moved_bytes
 from ..problem import Problem, Schedule
+from ..stages import stash_depth
 from .spans import Bools, Floats, Ints, Items, Window
 from .working import Working
 
@@ -34,7 +35,7 @@ class Measures:
 
     def deep(self, after: int) -> int:
         """How deep a stage stashes what it reads or checkpoints, if so many stages follow it."""
-        return (2 * after + 1 if after else 0) if self.training else 1
+        return stash_depth(self.problem.schedule, after + 1, 0, 0)
 
     def block_of(self, unit: int) -> int:
         return int(self._block[unit])
@@ -164,10 +165,6 @@ class Measures:
     @cached_property
     def floor_list(self) -> list[float]:
         return [float(us) for us in self.floor_us]
-
-    @cached_property
-    def held_list(self) -> list[float]:
-        return [float(size) for size in self.held_bytes]
 
     def reach(self, room: float, deep: int) -> Ints | None:
         """Per stop: where a stage with so much room begins at the earliest, by what only grows with the span.

@@ -159,7 +159,7 @@ class Phases:
         """The best way by one criterion; None where there is none at all. ``proved`` is told of bounds on the way."""
         for guess in self._guesses(least, scale, caps):
             dive = Search(self._coster, caps(guess), (criterion,), self._tick, branches=DIVE)
-            found = self._run(dive, (criterion,))
+            found = self._run(dive)
             if found.values is not None:
                 return found if dive.complete else self._search(caps(_value(found)), (criterion,), found)
             if np.isinf(guess):
@@ -180,7 +180,7 @@ class Phases:
 
         for guess in self._guesses(peak, peak, caps):
             dive = Search(self._coster, caps(guess), (LATENCY, MEMORY), self._tick, branches=DIVE)
-            found = self._run(dive, (LATENCY, MEMORY))
+            found = self._run(dive)
             if found.values is None:
                 continue
             most = _value(found)
@@ -227,10 +227,10 @@ class Phases:
         """Every way within the limits; ``otherwise`` where there is none."""
         if self._hopeless(caps):
             return otherwise or Found()
-        found = self._run(Search(self._coster, caps, goal, self._tick), goal)
+        found = self._run(Search(self._coster, caps, goal, self._tick))
         return otherwise if found.values is None and otherwise is not None else found
 
-    def _run(self, search: Search, goal: Goal) -> Found:
+    def _run(self, search: Search) -> Found:
         """What is found counts even if the search is broken off."""
         try:
             found = search.run()

@@ -15,7 +15,7 @@ import numpy as np
 from .branch import Branch, Found
 from .caps import SLACK, Caps
 from .costs import Coster, Costs, fitting
-from .layers import ROUNDING, Goal, Layer, Start, Taken, better, chosen, merged, segments_of
+from .layers import ROUNDING, Goal, Layer, Start, Taken, better, chosen, merged, segments_of, widened
 from .returned import Return
 from .returning import Candidates, Loads, Place, Returning, Row
 from .spans import Floats, Ints, Window
@@ -256,7 +256,7 @@ class Search:
             new = np.full((count, int(found.start.max()) - low + 1), np.inf)
             new[np.arange(count), found.start - low] = value[found.parent, found.stop - layer.low]
             values.append(new)
-        origin = Start([layer] * count, found.parent.tolist(), found.stop.tolist())
+        origin = Start(layer, found.parent.tolist(), found.stop.tolist())
         return Layer(low, tuple(values), origin, found.start)
 
 
@@ -268,8 +268,4 @@ def _placed(values: tuple[Floats, ...], stops: Ints, before: int, behind: int) -
     """Within a wider range of starts."""
     if not before and not behind:
         return values, stops
-    rows, width = stops.shape
-    wider, wider_stops = _nowhere(rows, before + width + behind, len(values))
-    for wide, value in zip((*wider, wider_stops), (*values, stops), strict=True):
-        wide[:, before : before + width] = value
-    return wider, wider_stops
+    return tuple(widened(value, before, behind) for value in values), widened(stops, before, behind, 0)

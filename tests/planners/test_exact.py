@@ -6,7 +6,6 @@ Times and bytes are whole numbers, so that equal means equal.
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.util import find_spec
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -46,7 +45,7 @@ KINDS = {
 @pytest.mark.parametrize("shard", range(SHARDS))
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_field_equals_that_of_the_oracle(kind: str, shard: int) -> None:
-    planners = [Chain(), Milp()] if find_spec("highspy") else [Chain()]
+    planners = [Chain(), Milp()]
 
     @seed(shard)
     @settings(
