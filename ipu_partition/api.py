@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Unpack
 
@@ -52,6 +52,14 @@ def partition(
             f"Unknown option {unknown[0]!r}; expected one of {', '.join(sorted(Options.__annotations__))}."
         )
     request = Request(ipus=ipus, **options)
+    return plan_requests(model, dict.fromkeys(request.modes, request), progress)
+
+
+def plan_requests(
+    model: object, requests: Mapping[Mode, Request], progress: Callable[[str], None] | None = None
+) -> PartitionPlan:
+    """As :func:`partition`, each mode by a request of its own. They agree in all that says which model it is."""
+    request = next(iter(requests.values()))
     kind = machine(request.machine)
     progress = progress or _silent
     progress("resolving the model")
@@ -65,13 +73,13 @@ def partition(
         loss=request.loss,
     )
     target = target_of(spec, request)
-    modes, notes = _modes(spec, request)
+    modes, notes = _modes(spec, tuple(requests))
     prepared: list[Prepared] = []
     plans: dict[Mode, ModePlan] = {}
     for mode in modes:
-        prepared.append(prepare(spec, request, mode, target, progress))
+        prepared.append(prepare(spec, requests[mode], mode, target, progress))
         progress(f"placing {spec.architecture} ({mode.value})")
-        plans[mode] = _plan(prepared[-1], request, kind, target, progress)
+        plans[mode] = _plan(prepared[-1], requests[mode], kind, target, progress)
     return _document(spec, request, prepared, plans, kind, target, (*spec.warnings, *notes))
 
 
@@ -79,11 +87,11 @@ def _silent(_: str) -> None:
     """Progress that nobody watches."""
 
 
-def _modes(spec: ModelSpec, request: Request) -> tuple[tuple[Mode, ...], tuple[str, ...]]:
+def _modes(spec: ModelSpec, asked: tuple[Mode, ...]) -> tuple[tuple[Mode, ...], tuple[str, ...]]:
     """The modes that are possible among those asked for; training needs a loss."""
-    if Mode.TRAINING not in request.modes or spec.has_loss:
-        return request.modes, ()
-    if request.modes == (Mode.TRAINING,):
+    if Mode.TRAINING not in asked or spec.has_loss:
+        return asked, ()
+    if asked == (Mode.TRAINING,):
         raise UsageError(f"{spec.architecture} cannot be planned for training. {spec.loss_note}")
     return (Mode.INFERENCE,), (f"Planned for inference only. {spec.loss_note}",)
 

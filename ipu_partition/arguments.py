@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .errors import UsageError
 
@@ -28,12 +28,29 @@ def fields(items: Sequence[str] | None) -> dict[str, object] | None:
     return {key.strip(): value for key, _, value in (item.partition("=") for item in items)}
 
 
-def counts(text: str | None) -> tuple[int, ...] | None:
-    """`--layers`: N,N,..."""
+def counts(option: str) -> Callable[[str | None], tuple[int, ...] | None]:
+    """How `option` is read: N,N,..."""
+
+    def read(text: str | None) -> tuple[int, ...] | None:
+        try:
+            return None if text is None else tuple(int(part) for part in text.split(","))
+        except ValueError:
+            raise UsageError(
+                f"{option} got {text!r}, expected one number for each IPU such as 3,7,7,7 or 3,-1."
+            ) from None
+
+    return read
+
+
+def proportions(text: str) -> float | tuple[float, ...]:
+    """`--matmul-proportion`: X, or X,X,..."""
     try:
-        return None if text is None else tuple(int(part) for part in text.split(","))
+        values = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"--layers got {text!r}, expected one number for each IPU such as 3,7,7,7 or 3,-1.") from None
+        raise UsageError(
+            f"--matmul-proportion got {text!r}, expected a number such as 0.2, or one for each IPU such as 0.15,0.25."
+        ) from None
+    return values if len(values) > 1 else values[0]
 
 
 def homes(items: Sequence[str] | None) -> dict[str, int] | None:

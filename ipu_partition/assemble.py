@@ -211,7 +211,16 @@ def _workload(solved: Solved, blocks: Sequence[Block]) -> WorkloadInfo:
         optimizer_state_offchip=work.optimizer_state_offchip,
         replicated_tensor_sharding=work.replicated_tensor_sharding,
         recompute_checkpoint_every_layer=work.recompute_checkpoint_every_layer,
-        matmul_proportion=float(work.matmul_proportion),
+        accumulator_bytes=work.dtypes.accumulator_bytes,
+        optimizer_state_bytes=work.state_bytes,
+        matmul_proportion=list(work.proportions)
+        if isinstance(work.matmul_proportion, tuple)
+        else work.matmul_proportion,
+        embedding_serialization_factor=work.serialisation.embedding,
+        projection_serialization_factor=work.serialisation.projection,
+        serialized_embedding_splits_per_ipu=list(work.serialisation.embedding_splits) or None,
+        serialized_projection_splits_per_ipu=list(work.serialisation.projection_splits) or None,
+        outlining=work.outlined,
         schedule=solved.costing.problem.schedule.value,
     )
 

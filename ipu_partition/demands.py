@@ -62,6 +62,14 @@ def ipus_named(wanted: Demands, ipus: int | None) -> int | None:
     return ipus or count or None
 
 
+def ipus_listed(lists: Mapping[str, object]) -> int | None:
+    """How many IPUs the lists with one value for each IPU have. UsageError where they differ."""
+    found = {name: len(value) for name, value in lists.items() if isinstance(value, Sequence)}
+    if len({*found.values()}) > 1:
+        raise UsageError(f"These lists have one value for each IPU, but differ in length: {found}.")
+    return next(iter(found.values()), None)
+
+
 def check_pins(wanted: Demands, ipus: int) -> None:
     """UsageError where a pin names an IPU that is not among `ipus`."""
     for module, ipu in wanted.pins:

@@ -62,7 +62,7 @@ def _changes(solved: Solved, demands: Demands) -> Iterator[tuple[str, str, Workl
     if work.mode is Mode.TRAINING:
         yield from _training_changes(work)
     for proportion in PROPORTIONS:
-        if proportion < work.matmul_proportion:
+        if proportion < max(work.proportions):
             yield (
                 f"matmul_proportion={proportion}",
                 f"let matrix products use {proportion:.0%} of a tile for temporaries (slower)",
@@ -73,7 +73,7 @@ def _changes(solved: Solved, demands: Demands) -> Iterator[tuple[str, str, Workl
 
 
 def _training_changes(work: Workload) -> Iterator[tuple[str, str, Workload]]:
-    if not work.optimizer_state_offchip and work.optimizer.state_bytes(work.precision):
+    if not work.optimizer_state_offchip and work.state_bytes:
         yield (
             "optimizer_state_offchip",
             "keep the optimizer state in host memory (one transfer per weight update)",

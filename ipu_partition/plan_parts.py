@@ -31,7 +31,17 @@ class WorkloadInfo(Document):
     optimizer_state_offchip: Flag
     replicated_tensor_sharding: Flag
     recompute_checkpoint_every_layer: Flag
+    accumulator_bytes: Positive = 2
+    """Of one element of a gradient accumulator."""
+    optimizer_state_bytes: Count = 6
+    """Of one element of a parameter."""
     matmul_proportion: Proportion | list[Proportion]
+    embedding_serialization_factor: Positive = 1
+    projection_serialization_factor: Positive = 1
+    serialized_embedding_splits_per_ipu: list[Count] | None = None
+    serialized_projection_splits_per_ipu: list[Count] | None = None
+    outlining: Flag = True
+    """Whether equal layers on an IPU share their code."""
     schedule: ScheduleName
 
     @model_validator(mode="after")

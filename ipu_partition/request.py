@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from planners import Planner, parse
 
-from .demands import Demands, check_pins, demands, ipus_named
+from .demands import Demands, check_pins, demands, ipus_listed, ipus_named
 from .errors import UsageError
-from .workload import OPTIMIZERS, PRECISIONS, Mode, Optimizer, Precision, Target
+from .workload import (
+    DTYPE_BYTES,
+    OPTIMIZERS,
+    PRECISIONS,
+    Mode,
+    Optimizer,
+    OptimizerDtypes,
+    Precision,
+    Serialisation,
+    Target,
+    default_dtypes,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -46,8 +57,16 @@ class Options(TypedDict, total=False):
     optimizer_state_offchip: bool | None
     replicated_tensor_sharding: bool
     recompute_checkpoint_every_layer: bool
+    accum_type: str | None
+    first_order_momentum_accum_type: str | None
+    second_order_momentum_accum_type: str | None
     precision: str
-    matmul_proportion: float
+    matmul_proportion: float | Sequence[float]
+    embedding_serialization_factor: int
+    projection_serialization_factor: int
+    serialized_embedding_splits_per_ipu: Sequence[int] | None
+    serialized_projection_splits_per_ipu: Sequence[int] | None
+    outlining: bool
     machine: str
     target: str | None
     layers: Sequence[int] | None
@@ -80,8 +99,19 @@ class Request:
     """None: on chip where that fits, else in host memory."""
     replicated_tensor_sharding: bool = False
     recompute_checkpoint_every_layer: bool = True
+    accum_type: str | None = None
+    """fp16 or fp32, of the gradient accumulators; None: what optimum-graphcore's trainer sets. So for the two below."""
+    first_order_momentum_accum_type: str | None = None
+    second_order_momentum_accum_type: str | None = None
     precision: str = "16.16"
-    matmul_proportion: float = 0.2
+    matmul_proportion: float | Sequence[float] = 0.2
+    """One for all IPUs, or one for each."""
+    embedding_serialization_factor: int = 1
+    projection_serialization_factor: int = 1
+    serialized_embedding_splits_per_ipu: Sequence[int] | None = None
+    serialized_projection_splits_per_ipu: Sequence[int] | None = None
+    outlining: bool = True
+    """Whether equal layers on an IPU share their code."""
     machine: str = "mk2"
     target: str | None = None
     layers: Sequence[int] | None = None
@@ -94,17 +124,21 @@ class Request:
     def __post_init__(self) -> None:
         for name in ("ipus", "gradient_accumulation"):
             _positive(name, getattr(self, name), optional=True)
-        for name in ("micro_batch_size", "replicas"):
+        for name in _COUNTS:
             _positive(name, getattr(self, name))
         for name, kinds in _KINDS.items():
             _kind(name, getattr(self, name), kinds)
         _choice("mode", self.mode, MODES)
         _choice("optimizer", self.optimizer, OPTIMIZERS)
         _choice("precision", self.precision, PRECISIONS)
+        for name in _DTYPES:
+            if getattr(self, name) is not None:
+                _choice(name, getattr(self, name), DTYPE_BYTES)
         if self.target is not None:
             _choice("target", self.target, {t.value: t for t in Target})
-        if not 0.0 < float(self.matmul_proportion) <= 1.0:
-            raise UsageError(f"matmul_proportion is {self.matmul_proportion}, expected a number above 0 and up to 1.")
+        _proportions(self.matmul_proportion)
+        for name in _SPLITS:
+            _splits(name, getattr(self, name))
         planner_named(self.planner)
         self._check_ipus()
 
@@ -131,13 +165,44 @@ class Request:
         return PRECISIONS[self.precision]
 
     @property
+    def dtypes(self) -> OptimizerDtypes:
+        default = astuple(default_dtypes(self.precision_kind))
+        given = (getattr(self, name) for name in _DTYPES)
+        return OptimizerDtypes(*(d if g is None else DTYPE_BYTES[g] for d, g in zip(default, given, strict=True)))
+
+    @property
+    def serialisation(self) -> Serialisation:
+        """UsageError where both the number of pieces and the pieces on each IPU are given."""
+        for layer in ("embedding", "projection"):
+            splits, factor = f"serialized_{layer}_splits_per_ipu", f"{layer}_serialization_factor"
+            if getattr(self, splits) and getattr(self, factor) != 1:
+                raise UsageError(f"{factor} and {splits} are both given. Keep one.")
+        embedding, projection = (tuple(getattr(self, name) or ()) for name in _SPLITS)
+        return Serialisation(
+            embedding=sum(embedding) or self.embedding_serialization_factor,
+            projection=sum(projection) or self.projection_serialization_factor,
+            embedding_splits=embedding,
+            projection_splits=projection,
+        )
+
+    def proportions(self, ipus: int) -> float | tuple[float, ...]:
+        """UsageError where there is one for each IPU, and not `ipus` of them."""
+        given = self.matmul_proportion
+        if isinstance(given, int | float):
+            return float(given)
+        if len(given) != ipus:
+            raise UsageError(f"matmul_proportion has {len(given)} values for {ipus} IPUs; give one for each, or one.")
+        return float(given[0]) if len({*given}) == 1 else tuple(map(float, given))
+
+    @property
     def demands(self) -> Demands:
         return demands(self.layers, self.pins, self.prefer)
 
     @property
     def wanted_ipus(self) -> int | None:
         """IPUs per replica, where the user says how many."""
-        return ipus_named(self.demands, self.ipus)
+        lists = {"matmul_proportion": self.matmul_proportion, **{name: getattr(self, name) for name in _SPLITS}}
+        return ipus_named(self.demands, self.ipus) or ipus_listed(lists)
 
     def ipu_counts(self) -> tuple[int, ...]:
         """The counts to try, smallest first: the one asked for, or all legal ones that hold every IPU that is named and
@@ -156,8 +221,11 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "optimizer_state_offchip": (bool, type(None)),
     "replicated_tensor_sharding": (bool,),
     "recompute_checkpoint_every_layer": (bool,),
-    "matmul_proportion": (int, float),
+    "outlining": (bool,),
 }
+_COUNTS = ("micro_batch_size", "replicas", "embedding_serialization_factor", "projection_serialization_factor")
+_DTYPES = ("accum_type", "first_order_momentum_accum_type", "second_order_momentum_accum_type")
+_SPLITS = ("serialized_embedding_splits_per_ipu", "serialized_projection_splits_per_ipu")
 
 
 def _kind(name: str, value: object, kinds: tuple[type, ...]) -> None:
@@ -175,6 +243,30 @@ def _positive(name: str, value: int | None, optional: bool = False) -> None:
 def _choice(name: str, value: object, known: Mapping[str, object]) -> None:
     if not isinstance(value, str) or value not in known:
         raise UsageError(f"{name} is {value!r}, expected one of {', '.join(known)}.")
+
+
+def _proportions(value: object) -> None:
+    """One number, or a list of them for all IPUs."""
+    listed = isinstance(value, Sequence) and not isinstance(value, str)
+    for one in value if listed else [value]:  # type: ignore[attr-defined]
+        if isinstance(one, bool) or not isinstance(one, int | float):
+            raise UsageError(f"matmul_proportion is {value!r}, expected int or float, or one for each IPU.")
+        if not 0.0 < float(one) <= 1.0:
+            raise UsageError(f"matmul_proportion is {one}, expected a number above 0 and up to 1.")
+    if listed and not value:
+        raise UsageError("matmul_proportion is an empty list, expected a number, or one for each IPU.")
+
+
+def _splits(name: str, value: object) -> None:
+    """Pieces on each IPU: neighbouring IPUs, at least one piece."""
+    if value is None:
+        return
+    counts = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else []
+    if not counts or any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in counts):
+        raise UsageError(f"{name} is {value!r}, expected a number of pieces for each IPU such as (4, 4, 0, 0).")
+    busy = [ipu for ipu, count in enumerate(counts) if count]
+    if not busy or busy[-1] - busy[0] + 1 != len(busy):
+        raise UsageError(f"{name} is {counts}, expected at least one piece and no zero between pieces.")
 
 
 def planner_named(spec: str) -> Planner:

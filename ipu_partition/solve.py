@@ -16,6 +16,7 @@ from .layout import placement
 from .machine import Costing, Machine, make_problem
 from .overrule import check, overrule
 from .prepare import Prepared
+from .proportions import settle
 from .request import Request
 from .workload import Mode, Target, Workload
 
@@ -89,7 +90,7 @@ def attempt(
 ) -> Solved:
     """As :func:`solve_for`. Where the place of the optimizer state is open: on chip if that fits, else off chip."""
     solved = solve_for(prepared, work, machine, planner, demands=demands, compare=compare)
-    movable = prepared.mode is Mode.TRAINING and work.optimizer.state_bytes(work.precision) > 0
+    movable = prepared.mode is Mode.TRAINING and work.state_bytes > 0
     if solved.fits or not movable or not state_open or work.optimizer_state_offchip:
         return solved
     off_chip = replace(work, optimizer_state_offchip=True)
@@ -111,9 +112,16 @@ def solve_for(
     Raises :class:`UsageError` where nothing obeys the constraints, or the planner finds nothing that does.
     """
     overruled = overrule(prepared, demands, work.ipus)
-    costing = make_problem(prepared.graph, work, machine, placement=overruled.placement, prefer=demands.prefer)
+
+    def make(homes: tuple[int, ...]) -> Costing:
+        there = replace(overruled.placement, homes=homes)
+        return make_problem(prepared.graph, work, machine, placement=there, prefer=demands.prefer)
+
+    costing = make(())
     conflicts.check(costing.problem, overruled.decided, demands)
     solution = _ask(planner, costing.problem, prepared)
+    if len({*work.proportions}) > 1:
+        costing, solution = settle(make, costing, solution, lambda problem: _ask(planner, problem, prepared))
     if isinstance(solution, Infeasible) and solution.assignment is None:
         reason = conflicts.in_words(solution.reason, costing.problem, overruled.decided, demands)
         asked = f" with {demands.options}" if demands.options else ""
@@ -151,10 +159,13 @@ def workload(prepared: Prepared, request: Request, ipus: int, target: Target) ->
         gradient_accumulation=request.gradient_accumulation if mode is Mode.TRAINING else None,
         optimizer=request.optimizer_kind,
         precision=request.precision_kind,
+        dtypes=request.dtypes,
         optimizer_state_offchip=bool(request.optimizer_state_offchip),
         replicated_tensor_sharding=request.replicated_tensor_sharding,
         recompute_checkpoint_every_layer=request.recompute_checkpoint_every_layer,
-        matmul_proportion=request.matmul_proportion,
+        matmul_proportion=request.proportions(ipus),
+        serialisation=request.serialisation,
+        outlined=request.outlining,
         target=target,
     )
 

@@ -38,21 +38,55 @@ PRECISIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Optimizer:
-    """State kept per parameter element, in bytes, beside the weight and its gradient accumulator.
-
-    Half-precision runs keep what optimum-graphcore's trainer sets (first moment fp16, second moment fp32, no
-    fp32 master copy); `full_state_bytes` is for 32.32. Source: optimum/graphcore/trainer.py (0.7.1), lines 902-907.
-    """
+    """What an optimizer keeps of every parameter, beside the weight and its gradient accumulator."""
 
     name: str
-    half_state_bytes: int
-    full_state_bytes: int
-
-    def state_bytes(self, precision: Precision) -> int:
-        return self.full_state_bytes if precision.float_bytes == 4 else self.half_state_bytes
+    moments: int
+    """0, 1 (first order) or 2 (first and second order)."""
 
 
-OPTIMIZERS = {o.name: o for o in (Optimizer("adamw", 6, 8), Optimizer("lamb", 6, 8), Optimizer("sgd", 0, 0))}
+OPTIMIZERS = {
+    o.name: o for o in (Optimizer("adamw", 2), Optimizer("lamb", 2), Optimizer("sgd", 0), Optimizer("sgd-momentum", 1))
+}
+
+DTYPE_BYTES = {"fp16": 2, "fp32": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerDtypes:
+    """Bytes of an element of what training keeps. There is no fp32 master copy of a weight."""
+
+    accumulator_bytes: int
+    first_moment_bytes: int
+    second_moment_bytes: int
+
+    def state_bytes(self, optimizer: Optimizer) -> int:
+        """Optimizer state of one element."""
+        return sum((self.first_moment_bytes, self.second_moment_bytes)[: optimizer.moments])
+
+
+HALF_DTYPES = OptimizerDtypes(2, 2, 4)
+"""Source: optimum/graphcore/trainer.py (0.7.1), lines 902-907."""
+FULL_DTYPES = OptimizerDtypes(4, 4, 4)
+
+
+def default_dtypes(precision: Precision) -> OptimizerDtypes:
+    """What optimum-graphcore's trainer sets: all single where the weights are."""
+    return FULL_DTYPES if precision.float_bytes == 4 else HALF_DTYPES
+
+
+@dataclass(frozen=True, slots=True)
+class Serialisation:
+    """In how many pieces a large table is worked on, one after the other."""
+
+    embedding: int = 1
+    """Pieces of the input embedding (`embedding_serialization_factor`)."""
+    projection: int = 1
+    """Pieces of the output projection (`projection_serialization_factor`)."""
+    embedding_splits: tuple[int, ...] = ()
+    """Pieces on each IPU (`serialized_embedding_splits_per_ipu`); empty: all where the table is."""
+    projection_splits: tuple[int, ...] = ()
+    """As `embedding_splits` (`serialized_projection_splits_per_ipu`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +101,27 @@ class Workload:
     """Micro-batches per weight update and replica; None: the smallest power of two >= 8 times the pipeline's need."""
     optimizer: Optimizer = OPTIMIZERS["adamw"]
     precision: Precision = PRECISIONS["16.16"]
+    dtypes: OptimizerDtypes = HALF_DTYPES
     optimizer_state_offchip: bool = False
     replicated_tensor_sharding: bool = False
     recompute_checkpoint_every_layer: bool = True
-    matmul_proportion: float = 0.2
+    matmul_proportion: float | tuple[float, ...] = 0.2
+    """Available-memory proportion: one for all IPUs, or one for each."""
+    serialisation: Serialisation = Serialisation()
+    outlined: bool = True
+    """Whether equal layers on an IPU share their code, as PopART does unless it is told otherwise."""
     target: Target = Target.OPTIMUM
+
+    @property
+    def state_bytes(self) -> int:
+        """Optimizer state of one element of a parameter."""
+        return self.dtypes.state_bytes(self.optimizer)
+
+    @property
+    def proportions(self) -> tuple[float, ...]:
+        """One for each IPU."""
+        given = self.matmul_proportion
+        return given if isinstance(given, tuple) else (given,) * self.ipus
 
     @property
     def checkpointed(self) -> bool:

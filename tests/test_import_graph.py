@@ -14,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("ipu_partition", "planners")
 
 LEVELS = {
-    "cli": 9, "__main__": 9, "arguments": 1, "api": 8, "__init__": 8,
+    "cli": 10, "__main__": 10, "commands": 9, "arguments": 1, "api": 8, "__init__": 8,
+    "check": 8, "compare": 8, "explain": 8, "fit": 7, "proportions": 3,
     "assemble": 7, "levers": 6, "blocks": 6, "solve": 5, "overrule": 5, "modules": 5, "prepare": 4, "layout": 3,
     "declared": 3, "conflicts": 2, "emit": 3, "verify": 3, "report": 3, "machine": 2, "models": 2,
     "plan": 2, "ipu_config": 2, "cost": 1, "trace": 0, "families": 0, "plan_parts": 1, "request": 1, "demands": 1,

@@ -63,7 +63,7 @@ class Builder:
             resident_bytes=sum(terms.resident.values()),
             live_bytes=cost.saved_bytes if self.training else 0,
             checkpoint_bytes=cost.output_bytes if self.checkpointed(index) else 0,
-            transient_bytes=self.transient(cost),
+            transient_bytes=self.transient(index),
             update_bytes=max((p.update for p in self.own(index)), default=0),
             code_bytes=sum(terms.code.values()),
         )
@@ -83,13 +83,20 @@ class Builder:
     def ipus(self) -> int:
         return self.workload.ipus if self.placement.ipus is None else self.placement.ipus
 
-    def transient(self, cost: UnitCost) -> int:
+    def proportion(self, index: int) -> float:
+        """Available-memory proportion of the unit."""
+        proportions = self.workload.proportions
+        return proportions[self.placement.homes[index]] if self.placement.homes else min(proportions)
+
+    def transient(self, index: int) -> int:
+        cost = self.graph.units[index]
         gradient = max((self.parameter(n).gradient for n in cost.parameters), default=0)
         return transient_bytes(
             cost,
             self.workload,
             self.machine,
             self.memory,
+            proportion=self.proportion(index),
             gradient_bytes=gradient,
             parts=lambda work: self.parts(cost, work),
         )

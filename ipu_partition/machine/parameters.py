@@ -34,8 +34,8 @@ class ParameterBytes:
 def parameter_bytes(parameter: ParameterCost, workload: Workload, model: MemoryModel, parts: int = 1) -> ParameterBytes:
     """Memory of `parameter`, a table being worked on in `parts` equal pieces (embedding serialisation).
 
-    Weight: its bytes. Accumulator: one element each at the precision's width, where gradients are accumulated at all.
-    State: `Optimizer.state_bytes` per element, divided by the replicas with replicated tensor sharding, 0 off chip.
+    Weight: its bytes. Accumulator: one element each, where gradients are accumulated at all.
+    State: `Workload.state_bytes` per element, divided by the replicas with replicated tensor sharding, 0 off chip.
     Update: one update term per element, plus the state streamed in where it lives off chip.
     Frozen parameters and inference: the weight alone.
     Source: optimum/graphcore/trainer.py (0.7.1); graphcore/popart:docs/popart/tensor_locations.rst.
@@ -44,11 +44,11 @@ def parameter_bytes(parameter: ParameterCost, workload: Workload, model: MemoryM
         return ParameterBytes(parameter.bytes, 0, 0, 0, 0)
     width = workload.precision.float_bytes
     shard = shard_elements(parameter.elements, workload, model)
-    state = shard * workload.optimizer.state_bytes(workload.precision)
+    state = shard * workload.state_bytes
     streamed = state if workload.optimizer_state_offchip else 0
     return ParameterBytes(
         weights=parameter.bytes,
-        gradient_accumulators=parameter.elements * width if accumulates(workload) else 0,
+        gradient_accumulators=parameter.elements * workload.dtypes.accumulator_bytes if accumulates(workload) else 0,
         optimizer_state=state - streamed,
         gradient=-(-parameter.elements * width // parts),
         update=-(-(shard * width + streamed) // parts),
@@ -59,7 +59,7 @@ def offchip_state_bytes(parameter: ParameterCost, workload: Workload, model: Mem
     """Optimizer state of `parameter` that one replica keeps off chip and streams at every update."""
     if workload.mode is Mode.INFERENCE or not parameter.trainable or not workload.optimizer_state_offchip:
         return 0
-    return shard_elements(parameter.elements, workload, model) * workload.optimizer.state_bytes(workload.precision)
+    return shard_elements(parameter.elements, workload, model) * workload.state_bytes
 
 
 def accumulates(workload: Workload) -> bool:

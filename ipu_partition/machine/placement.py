@@ -33,6 +33,8 @@ class Placement:
     """Pairs of units that share an IPU, whichever it is."""
     ipus: int | None = None
     """Number of IPUs; None: the workload's."""
+    homes: tuple[int, ...] = ()
+    """IPU of each unit, whose available-memory proportion it gets; empty: the least that any IPU has."""
 
 
 ANYWHERE = Placement()

@@ -30,8 +30,10 @@ def spread_bytes(macs: int, operand_bytes: int, precision: Precision, tiles: int
     return int(min(best, bound))
 
 
-def matmul_temporaries(work: Work, workload: Workload, machine: Machine, model: MemoryModel, parts: int = 1) -> int:
-    """Planning temporaries of one product: what it wants, at most the available memory proportion of the IPU.
+def matmul_temporaries(
+    work: Work, workload: Workload, machine: Machine, model: MemoryModel, proportion: float, parts: int = 1
+) -> int:
+    """Planning temporaries of one product: what it wants, at most the available memory `proportion` of the IPU.
 
     The proportion is what PopLibs' planner may use (graphcore/poptorch:python/ops.py, `set_available_memory`).
     """
@@ -39,7 +41,7 @@ def matmul_temporaries(work: Work, workload: Workload, machine: Machine, model: 
         return 0
     macs, operands = work.forward_flops // 2 // parts, work.forward_bytes // parts
     wanted = model.temporary_factor * spread_bytes(macs, operands, workload.precision, machine.tiles)
-    return int(min(wanted, workload.matmul_proportion * machine.capacity_bytes))
+    return int(min(wanted, proportion * machine.capacity_bytes))
 
 
 def transient_bytes(
@@ -48,6 +50,7 @@ def transient_bytes(
     machine: Machine,
     model: MemoryModel,
     *,
+    proportion: float,
     gradient_bytes: int = 0,
     parts: PartsOf = lambda work: 1,
 ) -> int:
@@ -61,14 +64,25 @@ def transient_bytes(
     forward = max(0, unit.forward_peak_bytes - unit.saved_bytes) if training else unit.forward_peak_bytes
     backward = unit.backward_peak_bytes if training else 0
     gradient = gradient_bytes if training else 0
-    return max(forward, backward, gradient, *_products(unit.work, workload, machine, model, gradient, parts), 0)
+    return max(
+        forward, backward, gradient, *_products(unit.work, workload, machine, model, proportion, gradient, parts), 0
+    )
 
 
 def _products(
-    works: Iterable[Work], workload: Workload, machine: Machine, model: MemoryModel, gradient: int, parts: PartsOf
+    works: Iterable[Work],
+    workload: Workload,
+    machine: Machine,
+    model: MemoryModel,
+    proportion: float,
+    gradient: int,
+    parts: PartsOf,
 ) -> list[int]:
     return [
-        w.forward_bytes - w.weight_bytes + gradient + matmul_temporaries(w, workload, machine, model, parts(w))
+        w.forward_bytes
+        - w.weight_bytes
+        + gradient
+        + matmul_temporaries(w, workload, machine, model, proportion, parts(w))
         for w in works
         if w.kind in PRODUCT_KINDS
     ]

@@ -1,0 +1,68 @@
+"""`ipu-partition --model NAME`: plan a model, print and write the plan."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .. import __version__
+from ..arguments import attached
+from .common import DOES_NOT_FIT, FITS, interruptible, one_line
+from .options import Parser, keywords, override_options, workload_options
+
+if TYPE_CHECKING:
+    from ..plan import PartitionPlan
+
+
+def parser() -> Parser:
+    p = Parser(
+        prog="ipu-partition",
+        description="Cut a Transformers model into pipeline stages for Graphcore IPUs. No IPU, SDK or weights needed.",
+        epilog="`ipu-partition models` lists the built-in models. Exit codes: 0 planned and fits, 1 internal, 2 usage, "
+        "3 does not fit, 4 cannot be traced.",
+    )
+    p.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    workload_options(p)
+    override_options(p.add_argument_group("what you decide instead of the planner"))
+    _output_options(p.add_argument_group("output"))
+    return p
+
+
+def _output_options(g: Any) -> None:
+    g.add_argument(
+        "--output", metavar="DIR", help="write ipu_config.json, ipu_partition_plan.json and parallelize.py there"
+    )
+    g.add_argument("--json", action="store_true", help="print the plan document, and nothing else, on stdout")
+    g.add_argument("--audit", action="store_true", help="list which operations were counted, ignored or unknown")
+
+
+def run(arguments: Sequence[str]) -> int:
+    options = vars(parser().parse_args(attached(arguments)))
+    output, as_json, audit, model = (options.pop(name) for name in ("output", "json", "audit", "model"))
+    from ..api import partition
+    from ..report.progress import progress
+
+    if output is not None:
+        from ..emit.files import check_directory
+
+        check_directory(output)
+    with interruptible(), progress() as report:
+        plan = partition(model, progress=report, **keywords(options))
+    written = plan.save(output) if output is not None else ()
+    _print(plan, as_json, audit, [str(path) for path in written])
+    return FITS if plan.fits else DOES_NOT_FIT
+
+
+def _print(plan: PartitionPlan, as_json: bool, audit: bool, written: Sequence[str]) -> None:
+    if as_json:
+        sys.stdout.write(plan.to_json())
+        return
+    from ..report.lists import render_audit
+    from ..report.terminal import show, show_plan
+
+    show_plan(plan)
+    if audit:
+        show(render_audit(plan))
+    for path in written:
+        print(f"wrote {one_line(path)}")
