@@ -20,7 +20,10 @@ def add_declared_loss(graph: CostGraph, kind: str) -> CostGraph:
     """
     last = len(graph.units) - 1
     logits = graph.units[last].result_bytes
-    work = Work("loss", f"{kind}_loss", 1, 0, 0, PASSES[kind] * logits, 2 * logits)
+    work = Work(
+        "loss", f"{kind}_loss", 1, 0, 0, PASSES[kind] * logits, 2 * logits,
+        forward_live_bytes=2 * logits, backward_live_bytes=2 * logits,
+    )  # fmt: skip
     unit = UnitCost(LOSS_UNIT, (), (work,), (), logits, 0, 2 * logits, 2 * logits, 0)
     tensor = TensorCost(f"{kind} logits", last, (last + 1,), logits, logits)
     counted = {**graph.audit.counted, f"{kind}_loss (declared)": 1}

@@ -31,6 +31,12 @@ class Work:
     backward_bytes: int
     weight_bytes: int = 0
     """Part of `forward_bytes` that is parameters."""
+    forward_live_bytes: int = 0
+    """Most activations of the unit alive while one of them runs forward, operands and result included."""
+    backward_live_bytes: int = 0
+    """Most saved activations and activation gradients alive while one of them runs backward."""
+    table: str = ""
+    """Name of the parameter that a look-up (kind `embedding`) reads; '' for other work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +55,9 @@ class UnitCost:
     output_bytes: int
     """What later units read of it: the size of a recompute checkpoint on it."""
     forward_peak_bytes: int
-    """Most bytes of activations alive at once while it runs forward, inputs and outputs included."""
+    """Most bytes of activations alive at once while it runs forward, inputs, outputs and saved ones included."""
     backward_peak_bytes: int
-    """Most bytes of activation gradients alive at once while it runs backward."""
+    """Most bytes of saved activations and activation gradients alive at once while it runs backward."""
     largest_op_bytes: int
     """Operands and result of its largest matmul or convolution: what bounds its planning temporaries."""
     result_bytes: int = 0
@@ -77,9 +83,10 @@ class ParameterCost:
     bytes: int
     trainable: bool
     rows: int = 0
-    """Rows where it is an embedding table or a vocabulary projection, else 0."""
+    """Rows where it is an embedding table or makes the logits, else 0."""
     buffer: bool = False
     """A constant of the model: resident, never trained, not among the counted parameters."""
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""Activation bytes of a unit: what its backward pass needs, and the most that is alive at once."""
+"""Activations of a unit that its backward pass needs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .tensors import Dataflow
@@ -18,17 +18,25 @@ def saved_by_unit(flow: Dataflow, unit_of: Mapping[fx.Node, int], units: int) ->
     rule; dropout keeps nothing, as PopART draws its mask again from the seed.
     """
     totals = [0] * units
-    seen: set[fx.Node] = set()
     for node in flow.traced.nodes:
-        if not flow.needs_grad(node) or flow.ignored(node):
-            continue
-        if flow.rule(node).saves == "copy":
+        if flow.rule(node).saves == "copy" and flow.needs_grad(node) and not flow.ignored(node):
             totals[unit_of[node]] += flow.bytes_of(flow.operands(node)[0])
-        for kept in map(flow.root, _saved(flow, node)):
-            if kept in unit_of and kept not in seen and not flow.constant(kept):
-                seen.add(kept)
-                totals[unit_of[kept]] += flow.bytes_of(kept)
+    for kept in saved(flow):
+        if kept in unit_of:
+            totals[unit_of[kept]] += flow.bytes_of(kept)
     return totals
+
+
+def saved(flow: Dataflow) -> frozenset[fx.Node]:
+    """The memory roots that the backward pass of any op needs."""
+    differentiated = (n for n in flow.traced.nodes if flow.needs_grad(n) and not flow.ignored(n))
+    return frozenset(kept for node in differentiated for kept in saved_by(flow, node))
+
+
+def saved_by(flow: Dataflow, node: fx.Node) -> list[fx.Node]:
+    """The memory roots that the backward pass of `node` needs; no weights, no constants."""
+    roots = map(flow.root, _saved(flow, node))
+    return [root for root in roots if root not in flow.traced.reads and not flow.constant(root)]
 
 
 def _saved(flow: Dataflow, node: fx.Node) -> list[fx.Node]:
@@ -42,55 +50,22 @@ def _saved(flow: Dataflow, node: fx.Node) -> list[fx.Node]:
     if saves == "indices":
         return operands[1:]
     if saves == "partners":
-        return [a for a in operands if any(b is not a and flow.needs_grad(b) for b in operands) or len(operands) == 1]
+        factors = _tensors(node.args)
+        return [a for i, a in enumerate(factors) if any(i != j and flow.needs_grad(b) for j, b in enumerate(factors))]
     return []
 
 
-def forward_peak(flow: Dataflow, nodes: Sequence[fx.Node]) -> int:
-    """Most bytes of activations alive at once over `nodes`, weights not counted.
+def _tensors(arguments: Iterable[object]) -> list[fx.Node]:
+    """Nodes among the arguments and in lists of them, each as often as it stands there."""
+    from torch import fx
 
-    Inputs live from the start to their last use; outputs from where they are made to their last use inside or, if
-    something later reads them, to the end.
-    """
-    inside = set(nodes)
-    born: dict[fx.Node, int] = {}
-    dies: dict[fx.Node, int] = {}
-    for step, node in enumerate(nodes):
-        for operand in flow.operands(node):
-            root = flow.root(operand)
-            if root not in flow.traced.reads:
-                born.setdefault(root, 0 if root not in inside else step)
-                dies[root] = max(step, dies.get(root, 0))
-        root = flow.root(node)
-        if root not in flow.traced.reads and not flow.ignored(node):
-            born.setdefault(root, step)
-            end = len(nodes) if any(user not in inside for user in node.users) else step
-            dies[root] = max(end, dies.get(root, 0))
-        elif root in dies and any(user not in inside for user in node.users):
-            dies[root] = len(nodes)
-    return _sweep(flow, born, dies, len(nodes))
-
-
-def _sweep(flow: Dataflow, born: Mapping[fx.Node, int], dies: Mapping[fx.Node, int], steps: int) -> int:
-    change = [0] * (steps + 2)
-    for root, start in born.items():
-        change[start] += flow.bytes_of(root)
-        change[dies[root] + 1] -= flow.bytes_of(root)
-    alive = most = 0
-    for delta in change:
-        alive += delta
-        most = max(most, alive)
-    return most
-
-
-def backward_peak(flow: Dataflow, nodes: Sequence[fx.Node]) -> int:
-    """Most bytes of activation gradients one op handles: that of its output and those of its inputs."""
-    most = 0
-    for node in nodes:
-        if flow.needs_grad(node) and not flow.ignored(node):
-            inputs = [o for o in flow.operands(node) if flow.needs_grad(o) and flow.root(o) not in flow.traced.reads]
-            most = max(most, flow.bytes_of(node) + sum(flow.bytes_of(o) for o in inputs))
-    return most
+    found: list[fx.Node] = []
+    for argument in arguments:
+        if isinstance(argument, fx.Node):
+            found.append(argument)
+        elif isinstance(argument, list | tuple):
+            found += _tensors(argument)
+    return found
 
 
 def largest_op(flow: Dataflow, nodes: Sequence[fx.Node]) -> int:

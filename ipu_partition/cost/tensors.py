@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import TraceError
 from ..trace.model import TracedModel
+from .masks import mask_elements
 from .rules import CHECK, CONSTANT, IN_PLACE, RULES, VIEW, Rule
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Dataflow:
     float_bytes: int
     frozen: frozenset[str] = frozenset()
     """Names of parameters that are not trained."""
+    small_masks: bool = False
+    """Masks are held as small as their inputs; see :mod:`.masks`."""
 
     def bytes_of(self, node: fx.Node) -> int:
         """Bytes of the value on the device: a float takes the precision's width, an integer 4, a bool 1."""
@@ -77,7 +80,11 @@ class Dataflow:
     @cached_property
     def _bytes(self) -> Mapping[fx.Node, int]:
         leaves = (*self.traced.inputs.values(), *self.traced.reads)
-        return {node: self._size(node.meta.get("val")) for node in (*leaves, *self.traced.nodes)}
+        whole = {node: self._size(node.meta.get("val")) for node in (*leaves, *self.traced.nodes)}
+        if not self.small_masks:
+            return whole
+        masks = mask_elements(self.traced, lambda node: self.rule(node).kind, self.shape, self.constant)
+        return whole | {node: n * self.width(str(node.meta["val"].dtype)) for node, n in masks.items() if whole[node]}
 
     def _size(self, value: Any) -> int:
         if isinstance(value, tuple | list):
@@ -87,10 +94,13 @@ class Dataflow:
         return math.prod(map(_static, value.shape)) * self.width(str(value.dtype))
 
     def width(self, dtype: str) -> int:
-        """Bytes of one element of a torch dtype named as `torch.float32`; PopTorch casts int64 to int32."""
+        """Bytes of one element of a torch dtype named as `torch.float32`; PopTorch casts int64 to int32 and
+        float64 to float32."""
         name = dtype.removeprefix("torch.")
         if name.startswith("complex"):
             return 2 * self.float_bytes
+        if name == "float64":
+            return max(4, self.float_bytes)
         if name.startswith(("float", "bfloat")):
             return self.float_bytes
         return 1 if name in ("bool", "int8", "uint8") else 4

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .flops import FORMULAS, einsum
 from .graph import Work
+from .liveness import Alive
 from .tensors import Dataflow, op_name
 
 if TYPE_CHECKING:
     from torch import fx
 
 
-def unit_work(flow: Dataflow, nodes: Iterable[fx.Node]) -> tuple[Work, ...]:
+def unit_work(flow: Dataflow, nodes: Iterable[fx.Node], alive: Alive) -> tuple[Work, ...]:
     """Work of the nodes that cost something, equal ones counted together, in order of first appearance."""
-    counts = Counter(op_work(flow, node) for node in nodes if not flow.ignored(node))
-    return tuple(replace(work, count=count) for work, count in counts.items())
+    equal: dict[Work, list[fx.Node]] = {}
+    for node in nodes:
+        if not flow.ignored(node):
+            equal.setdefault(op_work(flow, node), []).append(node)
+    return tuple(
+        replace(
+            work,
+            count=len(group),
+            forward_live_bytes=max(alive.forward.get(node, 0) for node in group),
+            backward_live_bytes=max(alive.backward.get(node, 0) for node in group),
+        )
+        for work, group in equal.items()
+    )
 
 
 def op_work(flow: Dataflow, node: fx.Node) -> Work:
@@ -36,7 +47,9 @@ def op_work(flow: Dataflow, node: fx.Node) -> Work:
         products = wanted
         backward = sum(written + sizes[i] for i in wanted)
     weights = sum(sizes[i] for i, operand in enumerate(operands) if flow.root(operand) in flow.traced.reads)
-    return Work(rule.kind, op_name(node), 1, flops, flops * len(products), sum(sizes) + written, backward, weights)
+    table = flow.traced.reads.get(flow.root(operands[0]), "") if rule.kind == "embedding" and operands else ""
+    traffic = sum(sizes) + written
+    return Work(rule.kind, op_name(node), 1, flops, flops * len(products), traffic, backward, weights, table=table)
 
 
 def _flops(flow: Dataflow, node: fx.Node) -> int:
