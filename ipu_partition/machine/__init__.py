@@ -1,6 +1,6 @@
 """IPU kinds, their memory and time models, and the pipeline schedule: a cost graph in, a planner's problem out."""
 
-from .explain import device_terms, peak_bytes, update_us, with_imbalance
+from .explain import device_terms, gaps_beside, lacking_bytes, peak_bytes, update_us
 from .kinds import Machine, machine, machine_names
 from .memory import TERMS
 from .placement import Placement
@@ -12,10 +12,11 @@ __all__ = [
     "Machine",
     "Placement",
     "device_terms",
+    "gaps_beside",
+    "lacking_bytes",
     "machine",
     "machine_names",
     "make_problem",
     "peak_bytes",
     "update_us",
-    "with_imbalance",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from planners.problem import SharedGroup, Tensor, Unit
@@ -15,7 +15,8 @@ from .kinds import Machine
 from .memory import GroupTerms, UnitTerms, add
 from .parameters import ParameterBytes, accumulates, parameter_bytes
 from .placement import Placement
-from .temporaries import transient_bytes
+from .products import passes
+from .temporaries import PassesOf, transient_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +50,27 @@ class Builder:
         return [self.parameter(n) for n in sorted(names) if self.held_by(n) == (index,)]
 
     def unit_terms(self, index: int) -> UnitTerms:
-        """Always-live bytes of one unit."""
+        """Always-live bytes of one unit, without those it shares."""
         resident = add(*(p.resident for p in self.own(index)))
-        return UnitTerms(resident, codelets.unit_terms(self.graph.units[index], self.workload, self.memory))
+        code = self.unit_code(index)
+        if any(index in members for members in self.outlined()):
+            code = {name: code[name] - part for name, part in codelets.shared_part(code, self.memory).items()}
+        return UnitTerms(resident, code)
+
+    def unit_code(self, index: int) -> dict[str, int]:
+        unit = self.graph.units[index]
+        return codelets.unit_terms(unit, self.workload, self.memory, len([p for p in self.own(index) if p.gradient]))
+
+    def outlined(self) -> list[tuple[int, ...]]:
+        return codelets.outlined(self.graph.units, self.workload)
 
     def unit(self, index: int, terms: UnitTerms) -> Unit:
         """The unit as a planner sees it."""
-        cost = self.graph.units[index]
+        cost, quick = self.graph.units[index], self.passes(index, max)
         return Unit(
             name=cost.name,
-            forward_us=time.unit_forward_us(cost, self.workload.precision, self.machine, self.time),
-            backward_us=self.backward_us(cost) if self.training else 0.0,
+            forward_us=time.unit_forward_us(cost, self.workload.precision, self.machine, self.time, quick),
+            backward_us=self.backward_us(cost, quick) if self.training else 0.0,
             resident_bytes=sum(terms.resident.values()),
             live_bytes=cost.saved_bytes if self.training else 0,
             checkpoint_bytes=cost.output_bytes if self.checkpointed(index) else 0,
@@ -68,9 +79,9 @@ class Builder:
             code_bytes=sum(terms.code.values()),
         )
 
-    def backward_us(self, cost: UnitCost) -> float:
+    def backward_us(self, cost: UnitCost, pieces: PassesOf) -> float:
         precision = self.workload.precision
-        busy = time.unit_backward_us(cost, precision, self.machine, self.time)
+        busy = time.unit_backward_us(cost, precision, self.machine, self.time, pieces)
         if not accumulates(self.workload):
             return busy
         parameters = [self.graph.parameters[n] for n in cost.parameters]
@@ -83,10 +94,17 @@ class Builder:
     def ipus(self) -> int:
         return self.workload.ipus if self.placement.ipus is None else self.placement.ipus
 
-    def proportion(self, index: int) -> float:
-        """Available-memory proportion of the unit."""
-        proportions = self.workload.proportions
-        return proportions[self.placement.homes[index]] if self.placement.homes else min(proportions)
+    def passes(self, index: int, best: Callable[[Sequence[float]], float]) -> PassesOf:
+        """In how many pieces the products of a unit are made at the proportion of its IPU; where that is not known, at
+        the `best` of all."""
+        cost, proportions = self.graph.units[index], self.workload.proportions
+        proportion = proportions[self.placement.homes[index]] if self.placement.homes else best(proportions)
+
+        def pieces(work: Work) -> int:
+            parts = self.parts(cost, work)
+            return passes(work, self.workload.precision, self.machine, proportion, parts)
+
+        return pieces
 
     def transient(self, index: int) -> int:
         cost = self.graph.units[index]
@@ -95,10 +113,8 @@ class Builder:
             cost,
             self.workload,
             self.machine,
-            self.memory,
-            proportion=self.proportion(index),
+            passes=self.passes(index, min),
             gradient_bytes=gradient,
-            parts=lambda work: self.parts(cost, work),
         )
 
     def parts(self, cost: UnitCost, work: Work) -> int:
@@ -108,10 +124,10 @@ class Builder:
         return max((self.placement.serialised[n] for n in reads), default=1)
 
     def shared(self) -> list[tuple[SharedGroup, GroupTerms]]:
-        """What several units need and a device holds once: parameters, then codelets, then bare company."""
+        """What several units need and a device holds once: parameters, codelets, code, and then bare company."""
         together = sorted({(min(pair), max(pair)) for pair in self.placement.together if len({*pair}) == 2})
         company = [_group(f"units {a} and {b}", (a, b), {}, True, 0) for a, b in together]
-        return [*self.shared_parameters(), *self.shared_codelets(), *company]
+        return [*self.shared_parameters(), *self.shared_codelets(), *self.shared_code(), *company]
 
     def shared_parameters(self) -> list[tuple[SharedGroup, GroupTerms]]:
         """A weight on two IPUs is refused when pipelined and copied when sharded
@@ -121,7 +137,9 @@ class Builder:
             members = self.held_by(name)
             if len(members) > 1:
                 held = self.parameter(name)
-                groups.append(_group(f"weight {name}", members, held.resident, self.workload.pipelined, held.update))
+                code = codelets.collective_terms(1 if held.gradient else 0, self.workload, self.memory)
+                terms = add(held.resident, code)
+                groups.append(_group(f"weight {name}", members, terms, self.workload.pipelined, held.update))
         return groups
 
     def shared_codelets(self) -> list[tuple[SharedGroup, GroupTerms]]:
@@ -130,6 +148,14 @@ class Builder:
             _group(f"vertex code {kind}", members, {"vertex_code": model.vertex_bytes(kind)}, False, 0)
             for kind, members in codelets.kinds(self.graph.units).items()
         ]
+
+    def shared_code(self) -> list[tuple[SharedGroup, GroupTerms]]:
+        """Of layers that are outlined."""
+        groups = []
+        for members in self.outlined():
+            terms = codelets.shared_part(self.unit_code(members[0]), self.memory)
+            groups.append(_group(f"code of units {members[0]} to {members[-1]}", members, terms, False, 0))
+        return groups
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Activations between units, and weights that travel as activations."""

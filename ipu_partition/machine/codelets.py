@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from ..cost.graph import UnitCost
+from ..cost.graph import UnitCost, Work
 from ..workload import Mode, Workload
 from .constants import HEAVY_KINDS, CodeBytes, CodeModel, MemoryModel
 
@@ -15,17 +15,30 @@ def code_model(workload: Workload, model: MemoryModel) -> CodeModel:
 
 
 def base_terms(workload: Workload, model: MemoryModel) -> dict[str, int]:
-    """Code of the ops outside all units: on every device in use."""
+    """Code of the ops outside all units, on every device in use."""
     code = code_model(workload, model)
     return {"vertex_code": code.base_vertex, **asdict(code.base)}
 
 
-def unit_terms(unit: UnitCost, workload: Workload, model: MemoryModel) -> dict[str, int]:
-    """Vertex state, exchange and control code of one unit: proportional to its ops, a light one being a quarter.
+def unit_terms(unit: UnitCost, workload: Workload, model: MemoryModel, trained: int = 0) -> dict[str, int]:
+    """Vertex state, exchange and control code of one unit that holds `trained` parameters: proportional to its ops, a
+    light one being a quarter."""
+    quarters = op_quarters(unit) + collective_quarters(trained, workload)
+    return _grown(quarters, workload, model)
 
-    No sharing between equal layers is assumed (outlining): see the limits in `docs/cost-model.md`.
-    """
-    quarters = op_quarters(unit)
+
+def collective_terms(trained: int, workload: Workload, model: MemoryModel) -> dict[str, int]:
+    """Code of summing the gradients of `trained` parameters over the replicas; none where there is one replica."""
+    quarters = collective_quarters(trained, workload)
+    return _grown(quarters, workload, model) if quarters else {}
+
+
+def collective_quarters(trained: int, workload: Workload) -> int:
+    """Each trained parameter is summed over the replicas by a heavy op of its own."""
+    return 4 * trained if workload.mode is Mode.TRAINING and workload.replicas > 1 else 0
+
+
+def _grown(quarters: int, workload: Workload, model: MemoryModel) -> dict[str, int]:
     each: CodeBytes = code_model(workload, model).quarter_op
     return {name: quarters * bytes_ for name, bytes_ in asdict(each).items()}
 
@@ -39,3 +52,16 @@ def kinds(units: Sequence[UnitCost]) -> dict[str, tuple[int, ...]]:
     """Op kind -> units that have it, ascending; kinds sorted."""
     found = sorted({w.kind for unit in units for w in unit.work})
     return {kind: tuple(i for i, u in enumerate(units) if any(w.kind == kind for w in u.work)) for kind in found}
+
+
+def outlined(units: Sequence[UnitCost], workload: Workload) -> list[tuple[int, ...]]:
+    """Units that do the same work on as many parameters, and may share code; none where nothing is outlined."""
+    alike: dict[tuple[tuple[Work, ...], int], list[int]] = {}
+    for index, unit in enumerate(units if workload.outlined else ()):
+        alike.setdefault((unit.work, len(unit.parameters)), []).append(index)
+    return [tuple(members) for members in alike.values() if len(members) > 1]
+
+
+def shared_part(terms: Mapping[str, int], model: MemoryModel) -> dict[str, int]:
+    """Of the code of an outlined unit: what a device that holds several such units holds once."""
+    return {name: bytes_ * model.outlined_permille // 1000 for name, bytes_ in terms.items()}

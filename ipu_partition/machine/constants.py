@@ -67,11 +67,16 @@ TRAINING_CODE = CodeModel(
 
 @dataclass(frozen=True, slots=True)
 class MemoryModel:
-    imbalance_permille: int = 60
-    """Fullest tile over the mean, minus 1, in thousandths. Measured 53 and 63 on BERT-Large stages
-    (graphcore/popliner:tests/test_popart_bert_inf.py)."""
-    temporary_factor: float = 1.1
-    """On the formula for matmul temporaries; gives BERT-Large's measured 51.6 MB (same source)."""
+    tile_imbalance_bytes: int = 17_700
+    """By how much the fullest tile exceeds the mean. Measured 16,819 and 17,260 on BERT-Large stages
+    (graphcore/popliner:tests/test_popart_bert_inf.py) and 18,934 on EfficientNet (tests/test_profile.py): a constant,
+    though their means are 320, 274 and 176 kB. A training graph of almost no data has 36,241 (same file)."""
+    gaps_permille: int = 20
+    """Unused bytes between variables, in thousandths of all others. Measured 44, 22, 6 and 9 on the four IPUs of the
+    mT5 report (huggingface/optimum-graphcore:notebooks/images/mt5_oom.png)."""
+    outlined_permille: int = 600
+    """Share of the code of a repeated layer that further equal layers do not need where they are outlined: between what
+    the encoder (more) and the decoder layers (less) of the mT5 report ask for."""
     sharded_min_elements: int = 8192
     """Smaller tensors are not sharded over replicas: `minElementsForReplicatedTensorSharding`
     (graphcore/popart:willow/include/popart/sessionoptions.hpp)."""
@@ -81,16 +86,20 @@ class MemoryModel:
 
 @dataclass(frozen=True, slots=True)
 class TimeModel:
-    matmul_efficiency: float = 0.55
+    """Fitted to published rates, then rounded; see `docs/cost-model.md` for which, and how far off the others are."""
+
+    matmul_efficiency: float = 0.65
     """Share of the peak rate in the compute phase of matrix products and convolutions."""
-    op_overhead_cycles: int = 3500
-    """Synchronisation, control and launch of one op."""
+    op_overhead_cycles: int = 4000
+    """Synchronisation, control and launch of one op, or of one pass of a product."""
     elementwise_share: float = 0.15
     """Share of the SRAM bandwidth reached by everything that is not a matrix product."""
     loss_share: float = 0.0004
     """Share of the SRAM bandwidth that a loss over a vocabulary appears to reach: an empirical charge."""
     offchip_share: float = 0.6
     """Share of the host link's peak reached by streaming optimizer state."""
+    collective_share: float = 0.004
+    """Share of the peak of the links between IPUs reached by summing gradients over replicas: 1.3 GB/s per IPU."""
 
 
 MEMORY = MemoryModel()

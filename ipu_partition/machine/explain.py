@@ -6,7 +6,7 @@ from planners.evaluate import Evaluation
 from planners.problem import Schedule
 
 from . import update
-from .memory import TERMS, add, imbalance_bytes
+from .memory import TERMS, add, gaps_bytes
 from .problem import Costing
 
 
@@ -18,8 +18,7 @@ def units_on(evaluation: Evaluation, device: int) -> tuple[int, ...]:
 def device_terms(costing: Costing, evaluation: Evaluation, device: int) -> dict[str, int]:
     """Bytes of one IPU by term, in the order of `memory.TERMS`, all terms present.
 
-    They sum to the planner's total plus `imbalance`, and the plan fits exactly where no sum exceeds
-    `Machine.capacity_bytes`. An IPU without units has zeros.
+    They sum to the planner's total. An IPU without units has zeros.
     """
     memory = evaluation.devices[device].memory
     units = units_on(evaluation, device)
@@ -30,20 +29,24 @@ def device_terms(costing: Costing, evaluation: Evaluation, device: int) -> dict[
         "weight_update": memory.update_excess,
     }
     terms = add(always_live(costing, units), working)
-    imbalance = {"imbalance": imbalance_bytes(sum(terms.values()), costing.memory_model)}
-    return {name: terms.get(name, 0) + imbalance.get(name, 0) for name in TERMS}
+    return {name: terms.get(name, 0) for name in TERMS}
 
 
-def peak_bytes(costing: Costing, evaluation: Evaluation | None) -> int:
-    """Bytes of the fullest IPU, all terms counted; 0 where nothing was placed."""
-    if evaluation is None:
-        return 0
-    return max(sum(device_terms(costing, evaluation, i).values()) for i in range(len(evaluation.devices)))
+def gaps_beside(costing: Costing, total_bytes: int) -> int:
+    """Bytes between the variables of an IPU whose terms sum to `total_bytes`. A plan fits exactly where on no IPU both
+    together exceed `Machine.capacity_bytes`."""
+    return gaps_bytes(total_bytes, costing.memory_model)
 
 
-def with_imbalance(costing: Costing, planned_bytes: int) -> int:
-    """A planner's bytes of one IPU with the fullest tile's imbalance: what :func:`device_terms` sums to."""
-    return planned_bytes + imbalance_bytes(planned_bytes, costing.memory_model)
+def lacking_bytes(costing: Costing, evaluation: Evaluation) -> int:
+    """What the fullest IPU lacks, gaps included; 0 where everything fits."""
+    peak = peak_bytes(evaluation)
+    return max(0, peak + gaps_beside(costing, peak) - costing.machine.capacity_bytes)
+
+
+def peak_bytes(evaluation: Evaluation | None) -> int:
+    """Bytes of the fullest IPU; 0 where nothing was placed."""
+    return 0 if evaluation is None else evaluation.peak_bytes
 
 
 def always_live(costing: Costing, units: tuple[int, ...]) -> dict[str, int]:

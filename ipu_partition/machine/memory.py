@@ -1,4 +1,4 @@
-"""The named terms of memory, and how the fullest tile turns them into a limit.
+"""The named terms of memory, and how gaps and the fullest tile turn them into a limit.
 
 Every number given to a planner is the sum of a table kept here, so a device's total can be taken apart again.
 """
@@ -54,14 +54,17 @@ def add(*tables: Mapping[str, int]) -> dict[str, int]:
     return total
 
 
+def imbalance_bytes(tiles: int, model: MemoryModel) -> int:
+    """What the fullest tile holds beyond the mean, times the tiles. A program fails when one tile is full, so this is
+    memory lost on the others."""
+    return tiles * model.tile_imbalance_bytes
+
+
+def gaps_bytes(total_bytes: int, model: MemoryModel) -> int:
+    """Unused bytes between variables: a share of all terms, rounded up."""
+    return -(-total_bytes * model.gaps_permille // 1000)
+
+
 def usable_bytes(capacity_bytes: int, model: MemoryModel) -> int:
-    """What all terms but `imbalance` may take: the most bytes to which :func:`imbalance_bytes` can be added."""
-    return capacity_bytes * 1000 // (1000 + model.imbalance_permille)
-
-
-def imbalance_bytes(rest_bytes: int, model: MemoryModel) -> int:
-    """What the fullest tile holds beyond the mean, times the tiles: a share of all other terms, rounded up.
-
-    A program fails when one tile is full, so this is memory lost on the others.
-    """
-    return -(-rest_bytes * model.imbalance_permille // 1000)
+    """The most bytes that all terms may take: those to which :func:`gaps_bytes` can be added."""
+    return capacity_bytes * 1000 // (1000 + model.gaps_permille)

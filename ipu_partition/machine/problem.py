@@ -14,7 +14,7 @@ from . import codelets, time
 from .builder import Builder
 from .constants import MEMORY, TIME, MemoryModel, TimeModel
 from .kinds import Machine
-from .memory import GroupTerms, UnitTerms, usable_bytes
+from .memory import GroupTerms, UnitTerms, imbalance_bytes, usable_bytes
 from .placement import ANYWHERE, Placement, check
 
 
@@ -55,7 +55,10 @@ def make_problem(
     check(placement, graph, builder.ipus)
     unit_terms = tuple(builder.unit_terms(i) for i in range(len(graph.units)))
     shared = builder.shared()
-    base = codelets.base_terms(workload, memory_model)
+    base = {
+        **codelets.base_terms(workload, memory_model),
+        "imbalance": imbalance_bytes(machine.tiles, memory_model),
+    }
     capacity = usable_bytes(machine.capacity_bytes, memory_model)
     device = Device(capacity_bytes=capacity, base_bytes=sum(base.values()))
     problem = Problem(

@@ -82,7 +82,21 @@ def layer_unit(s: Shape, index: int) -> UnitCost:
     largest = max(x.forward_bytes for x in work if x.kind == "matmul")
     names = (f"layer.{index}.attention", f"layer.{index}.output", f"layer.{index}.up", f"layer.{index}.down")
     gradients = max(2 * t * f, 2 * probabilities) * w
-    return UnitCost(f"layer.{index}", (f"layer.{index}",), work, names, saved, t * h * w, peak, gradients, largest)
+    unit = UnitCost(
+        f"layer.{index}", (f"layer.{index}",), work, names, saved, t * h * w, peak, saved + gradients, largest
+    )
+    return living(unit, s)
+
+
+def living(unit: UnitCost, s: Shape, freed: int = 0) -> UnitCost:
+    """With what is alive beside each op: forward its own activations; backward all that is saved too, less `freed`."""
+    saved = unit.saved_bytes - freed if s.training else 0
+
+    def beside(work: Work) -> Work:
+        own = work.forward_bytes - work.weight_bytes
+        return replace(work, forward_live_bytes=own, backward_live_bytes=saved + own if s.training else 0)
+
+    return replace(unit, work=tuple(map(beside, unit.work)))
 
 
 def layer_parameters(s: Shape, index: int) -> dict[str, ParameterCost]:
@@ -104,7 +118,7 @@ def embedding_unit(s: Shape) -> UnitCost:
     )
     size = rows * w
     names = ("embed.words", "embed.positions")
-    return UnitCost("embed", ("embed",), work, names, size, size, 3 * size, 2 * size, 0)
+    return living(UnitCost("embed", ("embed",), work, names, size, size, 3 * size, 3 * size, 0), s)
 
 
 def head_unit(s: Shape) -> UnitCost:
@@ -118,7 +132,9 @@ def head_unit(s: Shape) -> UnitCost:
     saved = (2 * t * h + 2 * logits) * w
     names = ("head.norm", name)
     peak = (t * h + 2 * logits) * w
-    return UnitCost("head", ("head",), work, names, saved, logits * w, peak, 2 * logits * w, product_.forward_bytes)
+    gradients = saved + logits * w
+    unit = UnitCost("head", ("head",), work, names, saved, logits * w, peak, gradients, product_.forward_bytes)
+    return living(unit, s, freed=logits * w)
 
 
 def graph(s: Shape) -> CostGraph:

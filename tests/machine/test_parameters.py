@@ -6,7 +6,7 @@ import pytest
 
 from ipu_partition.machine.constants import MEMORY
 from ipu_partition.machine.parameters import offchip_state_bytes, parameter_bytes
-from ipu_partition.workload import OPTIMIZERS, PRECISIONS, Mode, Workload
+from ipu_partition.workload import FULL_DTYPES, OPTIMIZERS, PRECISIONS, Mode, Workload
 
 from .synthetic import parameter
 
@@ -58,7 +58,7 @@ def test_no_accumulator_without_accumulation() -> None:
 
 
 def test_single_precision_and_sgd() -> None:
-    full = replace(TRAINING, precision=PRECISIONS["32.32"])
+    full = replace(TRAINING, precision=PRECISIONS["32.32"], dtypes=FULL_DTYPES)
     wide = parameter("wide", 1_000_000, width=4)
     assert sum(parameter_bytes(wide, full, MEMORY).resident.values()) == 16_000_000
     plain = replace(full, optimizer=OPTIMIZERS["sgd"])

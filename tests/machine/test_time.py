@@ -33,7 +33,7 @@ def tflops(shape: Shape) -> float:
 def test_share_of_peak_grows_with_the_tokens_of_a_micro_batch() -> None:
     """A few per cent of peak at 128 tokens, about a third from 1000 to 4000."""
     assert tflops(bert_base()) / 350 == pytest.approx(0.08, abs=0.03)
-    assert tflops(bert_base(batch=32)) / 350 == pytest.approx(0.35, abs=0.03)
+    assert tflops(bert_base(batch=32)) / 350 == pytest.approx(0.37, abs=0.05)
 
 
 @pytest.mark.parametrize("sequence", [128, 1024])
