@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .cost.graph import CostGraph
@@ -41,6 +41,10 @@ class Layout:
     """True: any unit may go anywhere the planner's search space allows."""
     layers: tuple[str, ...] = ()
     """Modules of the blocks that `layers_per_ipu` counts, in call order; empty where it counts nothing."""
+    serialised: Mapping[str, int] = field(default_factory=dict)
+    """Parameter -> pieces in which it is multiplied."""
+    origins: tuple[tuple[int, ...], ...] = ()
+    """Of each unit of the graph: the units of the traced model that it runs; empty: unit by unit."""
 
 
 def family_layout(traced: TracedModel, family: ResolvedFamily, adapters: Sequence[Adapter]) -> Layout:
@@ -107,6 +111,7 @@ def placement(layout: Layout, graph: CostGraph, ipus: int) -> Placement:
         together=tuple((index[b.with_module], index[m]) for m, b in specs.items() if b.with_module in index),
         activation_parameters=_activations(layout, graph, index),
         checkpoints=frozenset(_checkpoint_units(layout.checkpoints, graph)),
+        serialised=layout.serialised,
     )
 
 

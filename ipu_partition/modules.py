@@ -48,9 +48,10 @@ def _running(prepared: Prepared) -> dict[str, set[int]]:
 
 def _order(prepared: Prepared) -> Iterator[set[str]]:
     """Of each unit: its name and the paths of all modules it runs."""
-    parts = segments(prepared.traced, prepared.layout.starts)
-    for i, unit in enumerate(prepared.graph.units):
-        nodes = parts[i].nodes if i < len(parts) else ()  # declared units come last and run no module
+    parts, units = segments(prepared.traced, prepared.layout.starts), prepared.graph.units
+    origins = prepared.layout.origins or [(i,) for i in range(len(units))]
+    for unit, origin in zip(units, origins, strict=True):
+        nodes = (n for i in origin if i < len(parts) for n in parts[i].nodes)  # declared units run no module
         paths = {path for node in nodes for path in prepared.traced.owner(node)}
         yield {name for path in paths for name in _with_parents(path)} | ({unit.name} - {""})
 

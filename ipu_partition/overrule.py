@@ -33,7 +33,8 @@ def overrule(prepared: Prepared, demands: Demands, ipus: int) -> Overruled:
             before, decided = homes.setdefault(unit, (ipu, pin_option(module, ipu)))
             if before != ipu:
                 raise UsageError(_two_homes(prepared, unit, module, pin_option(module, ipu), decided))
-    pinned = replace(base, pins=tuple(sorted((unit, ipu) for unit, (ipu, _) in homes.items())))
+    pins = tuple(sorted((unit, ipu) for unit, (ipu, _) in homes.items()))
+    pinned = replace(base, pins=pins, allow_empty=demands.idle)
     if demands.layers:
         counts = layers_asked(prepared, demands)
         pinned = replace(pinned, layers=counts, sequential=layer_units(prepared.layout, prepared.graph))

@@ -11,6 +11,8 @@ from .declared import add_declared_loss
 from .errors import UsageError
 from .families import rule_for
 from .families.table import FamilyRule
+from .host.changes import as_on_host
+from .host.masked import gathering, in_host_order, masked_head
 from .layout import Layout, family_layout, free_layout
 from .models import ModelSpec, Shapes, as_planned, build, described_shapes, example_inputs, with_shapes
 from .request import Request
@@ -37,6 +39,8 @@ class Prepared:
     """The rule that is obeyed; None where the plan is free."""
     shapes: Mapping[str, Any]
     warnings: tuple[str, ...]
+    whole: Prepared | None = None
+    """The same with no table in pieces, where this one has some."""
 
 
 def target_of(spec: ModelSpec, request: Request) -> Target:
@@ -64,8 +68,10 @@ def prepare(spec: ModelSpec, request: Request, mode: Mode, target: Target, progr
     declared = rule.declared_loss if rule and training else None
     inputs = example_inputs(spec, shapes, training=training, with_labels=declared is None, model=model)
     progress(f"tracing {spec.architecture} ({mode.value})")
-    with as_planned(model, training=training) as changes:
+    masked = masked_head(obeyed, model, inputs) if training and spec.loss is None else None
+    with as_planned(model, training=training) as changes, as_on_host(model, rule, target), gathering(model, masked):
         traced = trace(model, inputs, training=training, loss=spec.loss if training else None)
+    traced = in_host_order(traced, masked)
     progress(f"costing {spec.architecture} ({mode.value})")
     if training and spec.loss is not None:
         _check_loss(traced)
@@ -75,7 +81,14 @@ def prepare(spec: ModelSpec, request: Request, mode: Mode, target: Target, progr
     if frozen and training and obeyed:
         warnings += (f"{obeyed.optimum_class} does not train {', '.join(obeyed.frozen)}; planned so.",)
     warnings += changes
-    graph = cost_graph(traced, layout.starts, float_bytes=request.precision_kind.float_bytes, frozen=frozen)
+    warnings += (masked.note,) if masked else ()
+    graph = cost_graph(
+        traced,
+        layout.starts,
+        float_bytes=request.precision_kind.float_bytes,
+        frozen=frozen,
+        small_masks=rule is not None and target.value in rule.small_masks,
+    )
     if declared:
         graph = add_declared_loss(graph, declared)
         warnings += (

@@ -6,9 +6,9 @@ other block begins, in terms of the plain Transformers model.
 
 from __future__ import annotations
 
-from .load import default_task, rule_for, rules
+from .load import config_fields, default_task, rule_for, rules
 from .resolve import ResolvedBlock, ResolvedFamily
-from .table import Adapter, BlockRule, Checkpoints, FamilyRule, HostTie
+from .table import Adapter, BlockRule, Checkpoints, FamilyRule, HostTie, MaskedTokens, Serialised
 
 __all__ = [
     "Adapter",
@@ -16,8 +16,11 @@ __all__ = [
     "Checkpoints",
     "FamilyRule",
     "HostTie",
+    "MaskedTokens",
     "ResolvedBlock",
     "ResolvedFamily",
+    "Serialised",
+    "config_fields",
     "default_task",
     "rule_for",
     "rules",

@@ -6,9 +6,22 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
-from .table import Adapter, BlockRule, Checkpoints, FamilyRule, HostTie
+from .table import (
+    Adapter,
+    BlockRule,
+    Checkpoints,
+    FamilyRule,
+    Fused,
+    HostTie,
+    MaskedBias,
+    MaskedTokens,
+    Serialised,
+    SinglePrecision,
+)
+
+Row = TypeVar("Row")
 
 
 def rule_for(architecture: str) -> FamilyRule | None:
@@ -20,6 +33,12 @@ def default_task(model_type: str) -> str | None:
     """The task of a checkpoint that names a class without a head, or None for an unknown `model_type`."""
     document = next((d for d in _documents() if d["model_type"] == model_type), None)
     return None if document is None else str(document["default_task"])
+
+
+def config_fields(model_type: str) -> frozenset[str]:
+    """Configuration fields that the optimum classes of a model type read, and Transformers does not know."""
+    masked = (rule.masked_tokens for rule in rules() if rule.model_type == model_type)
+    return frozenset(m.config_field for m in masked if m is not None and m.config_field is not None)
 
 
 @cache
@@ -54,9 +73,20 @@ def _rule(document: Mapping[str, Any], entry: Mapping[str, Any]) -> FamilyRule:
         host_config=tuple(sorted(fields.get("host_config", {}).items())),
         host_tie=None if tie is None else HostTie(**tie),
         adapters=tuple(Adapter(**adapter) for adapter in fields.get("adapters", ())),
+        masked_tokens=MaskedTokens(**fields["masked_tokens"]) if "masked_tokens" in fields else None,
+        fused=_patterns(Fused, fields.get("fused")),
+        single_precision=_patterns(SinglePrecision, fields.get("single_precision")),
+        masked_bias=_patterns(MaskedBias, fields.get("masked_bias")),
+        serialised={layer: Serialised(**row) for layer, row in sorted(fields.get("serialised", {}).items())},
+        small_masks=tuple(fields.get("small_masks", ("optimum", "poptorch"))),
         notes=tuple(fields.get("notes", ())),
     )
     return FamilyRule(**fields)
+
+
+def _patterns(kind: type[Row], row: Mapping[str, list[str]] | None) -> Row | None:
+    """An entry whose fields are lists of names."""
+    return None if row is None else kind(**{name: tuple(names) for name, names in row.items()})
 
 
 def _block(row: Mapping[str, Any]) -> BlockRule:

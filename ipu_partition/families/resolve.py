@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ..errors import UsageError
@@ -51,6 +51,12 @@ def resolve(rule: FamilyRule, module_names: Collection[str], tied: bool) -> Reso
         blocks=tuple(b for row in rule.blocks for b in _expand(rule, row, names, tied)),
         checkpoints=_checkpoints(rule, names),
     )
+
+
+def matching(patterns: Iterable[str], module_names: Collection[str]) -> list[str]:
+    """The modules that patterns name, pattern by pattern, each in numerical order."""
+    names = frozenset(module_names)
+    return [_fill(pattern, index) for pattern in patterns for index in _indices(pattern, names)]
 
 
 def _expand(rule: FamilyRule, row: BlockRule, names: frozenset[str], tied: bool) -> list[ResolvedBlock]:

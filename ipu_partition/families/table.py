@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -70,6 +70,88 @@ class HostTie:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskedTokens:
+    """A head that the optimum class applies to the masked tokens of a sample alone, where it trains on labels.
+
+    It takes the largest labels of each sample (`torch.topk`; -100 marks a token that is not masked) and gathers their
+    hidden states by a product with a one-hot matrix, before it calls `module`.
+    """
+
+    module: str
+    """Its first argument is gathered."""
+    config_field: str | None = None
+    """The configuration's number of tokens; where it has none, what optimum's data collator sets."""
+    share: float | None = None
+    """Of the sequence, rounded down, whatever the configuration says."""
+    labels: str = "labels"
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """Products of one input with several weights, which the optimum class makes as one product with all of them."""
+
+    modules: tuple[str, ...]
+    """Patterns of the modules that make the products."""
+    products: tuple[str, ...]
+    """The linear modules in them, in the order in which they are called."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinglePrecision:
+    """Activations that the optimum class keeps in single precision where weights are in half."""
+
+    begins: tuple[str, ...]
+    """Patterns of modules whose output is cast to it; sums with it are in it as well."""
+    ends: tuple[str, ...]
+    """Patterns of modules whose output is in half precision again."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedBias:
+    """Attention whose position bias Transformers 4.29 adds the mask to, once, for all layers that share the bias;
+    Transformers 5 adds the mask in each layer."""
+
+    modules: tuple[str, ...]
+    """Patterns of the attention modules. They take `mask` and `position_bias` by name, and return the bias second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serialised:
+    """The large table that a serialisation factor of the IPU configuration works on in pieces, and how."""
+
+    parameter: str
+    kind: Literal["linear", "embedding"]
+    """`linear`: `poptorch.serializedMatMul` over the output channels; the weight stays one tensor, and tied.
+    `embedding`: a table for each piece, looked up one after the other and summed."""
+    pads: bool = False
+    """The class pads the table to a multiple of the factor; else the factor must divide its rows."""
+    per_mode: bool = False
+    """Inference obeys the `inference_` key; else it obeys that of training."""
+    splits: Literal["cut", "place"] | None = None
+    """What a list of pieces for each IPU does: `cut`, pieces on several neighbouring IPUs; `place`, the one IPU named
+    holds all. None: the class fails."""
+    if_tied: Literal["allowed", "whole", "refused"] = "allowed"
+    """With tied input and output embeddings: `whole`, no pieces on several IPUs; `refused`, no pieces at all."""
+    piece: str = ""
+    """Path of piece `{i}` on the host; '': `split_embeddings.{i}` in the place of the table's module."""
+    block: str = ""
+    """Id of the blocks that begin at pieces, before their numbers."""
+    ties_to: str | None = None
+    """The parameter it is tied to by being serialised."""
+    fails: str | None = None
+    """Why the class cannot do it after all."""
+
+    def piece_name(self, index: int) -> str:
+        """Path of one piece on the host, whose `weight` it is."""
+        module = self.parameter.removesuffix(".weight")
+        return (self.piece or module + ".split_embeddings.{i}").replace("{i}", str(index))
+
+
+Layer = Literal["embedding", "projection"]
+"""As in `embedding_serialization_factor` and `projection_serialization_factor`."""
+
+
+@dataclass(frozen=True, slots=True)
 class FamilyRule:
     """What optimum-graphcore does with one Transformers class."""
 
@@ -93,6 +175,15 @@ class FamilyRule:
     """Configuration fields to set so that the traced model has the parameters of the optimum class."""
     host_tie: HostTie | None = None
     adapters: tuple[Adapter, ...] = ()
+    masked_tokens: MaskedTokens | None = None
+    fused: Fused | None = None
+    single_precision: SinglePrecision | None = None
+    masked_bias: MaskedBias | None = None
+    serialised: Mapping[Layer, Serialised] = field(default_factory=dict)
+    """A factor that is not named does nothing."""
+    small_masks: tuple[Literal["optimum", "poptorch"], ...] = ("optimum", "poptorch")
+    """Targets for which a mask reaches the layers as small as its input, (batch, 1, 1, length), and is broadcast there;
+    Transformers 5 expands it before the first layer."""
     notes: tuple[str, ...] = ()
 
     def is_frozen(self, parameter: str) -> bool:

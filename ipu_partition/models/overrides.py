@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from ..errors import UsageError
+from ..families import config_fields
 from .limits import check_fields, check_nesting
 
 _PYTHON_WORDS: Mapping[str, object] = {"True": True, "False": False, "None": None}
@@ -47,8 +48,10 @@ def merge(fields: Mapping[str, Any], overrides: Mapping[str, Any], config_class:
 
 
 def check_known(overrides: Mapping[str, Any], config_class: type, present: Mapping[str, Any]) -> None:
-    """Raises: UsageError for a name that the class and the configuration at hand do not know."""
-    known = (_known_names(config_class) | {str(name) for name in present}) - UNPLANNED
+    """Raises: UsageError for a name that the class, the configuration at hand and the classes on the IPU host do not
+    know."""
+    host = config_fields(str(getattr(config_class, "model_type", "")))
+    known = (_known_names(config_class) | {str(name) for name in present} | host) - UNPLANNED
     for name in overrides:
         if name not in known or name.startswith("_"):
             close = get_close_matches(name, sorted(known), n=3)
