@@ -14,12 +14,14 @@ from .blocks import blocks_of
 from .conflicts import in_words
 from .demands import NONE
 from .layout import layer_units
-from .machine import device_terms, peak_bytes, schedule, update_us, with_imbalance
+from .machine import device_terms, gaps_beside, peak_bytes, schedule
 from .plan_parts import (
     Adapter,
+    Applied,
     Baseline,
     Block,
     Checkpoint,
+    Fitting,
     Ipu,
     Lever,
     Memory,
@@ -31,11 +33,19 @@ from .plan_parts import (
     WorkloadInfo,
 )
 from .prepare import Prepared
+from .rates import throughput
 from .solve import Solved
 from .workload import Mode
 
 
-def mode_plan(solved: Solved, levers: Sequence[Lever], warnings: Sequence[str]) -> ModePlan:
+def mode_plan(
+    solved: Solved,
+    levers: Sequence[Lever],
+    warnings: Sequence[str],
+    *,
+    applied: Sequence[Applied] = (),
+    fitting: Fitting | None = None,
+) -> ModePlan:
     """The document of one mode. Raises :class:`UsageError` where the accumulation asked for is below the need."""
     blocks = blocks_of(solved)
     need = _need(solved, blocks)
@@ -49,12 +59,14 @@ def mode_plan(solved: Solved, levers: Sequence[Lever], warnings: Sequence[str]) 
         checkpoints=_checkpoints(solved),
         adapters=[Adapter(kind=a.kind, module=a.module, method=a.method) for a in solved.prepared.layout.adapters],
         ipus=_ipus(solved),
-        predicted=_predicted(solved, blocks),
+        predicted=_predicted(solved),
         solution=_solution(solved),
         baselines=[_baseline(name, other, solved) for name, other in solved.baselines],
         minimum_accumulation=need,
         shortfall=_shortfall(solved),
         levers=list(levers),
+        applied=list(applied),
+        fitting=fitting,
         warnings=list(warnings),
     )
 
@@ -107,23 +119,22 @@ def _ipus(solved: Solved) -> list[Ipu]:
 
 def _ipu(solved: Solved, evaluation: Evaluation, index: int) -> Ipu:
     terms = device_terms(solved.costing, evaluation, index)
+    total = sum(terms.values())
     memory = Memory(
-        total_bytes=sum(terms.values()), capacity_bytes=solved.costing.machine.capacity_bytes, terms=dict(terms)
+        total_bytes=total,
+        capacity_bytes=solved.costing.machine.capacity_bytes,
+        terms=dict(terms),
+        gaps_bytes=gaps_beside(solved.costing, total),
     )
     return Ipu(ipu=index, memory=memory, cycle_us=_us(evaluation.devices[index].time_us))
 
 
-def _predicted(solved: Solved, blocks: Sequence[Block]) -> Predicted | None:
+def _predicted(solved: Solved) -> Predicted | None:
     """Of the plan, or of the assignment that comes nearest to fitting."""
-    evaluation, work = solved.evaluation, solved.workload
-    if evaluation is None:
+    evaluation, work, rate = solved.evaluation, solved.workload, throughput(solved)
+    if evaluation is None or rate is None:
         return None
     objective = evaluation.objective_us
-    if work.mode is Mode.TRAINING:
-        update = update_us(solved.costing)
-        rate = schedule.training(work, [b.ipu for b in blocks], objective, update)
-    else:
-        rate = schedule.inference(work, objective)
     return Predicted(
         cycle_us=_us(objective) if work.pipelined else None,
         latency_us=None if work.pipelined else _us(objective),
@@ -136,10 +147,10 @@ def _solution(solved: Solved) -> SolutionInfo:
     solution, evaluation = solved.solution, solved.evaluation
     prefer = solved.costing.problem.prefer
     value_us = None if evaluation is None else _us(evaluation.objective_us)
-    peak = None if evaluation is None else peak_bytes(solved.costing, evaluation)
+    peak = None if evaluation is None else peak_bytes(evaluation)
     bound, by_time = _bound(solution), prefer is Preference.TIME
     bound_us = _us(bound) if bound is not None and by_time else None
-    bound_bytes = with_imbalance(solved.costing, int(bound)) if bound is not None and not by_time else None
+    bound_bytes = int(bound) if bound is not None and not by_time else None
     return SolutionInfo(
         planner=solution.planner,
         prefer=prefer.value,
@@ -171,7 +182,7 @@ def _baseline(name: str, solution: Solution, solved: Solved) -> Baseline:
         name=name,
         layers_per_ipu=layers_per_ipu(solved.prepared, solution.assignment, solved.workload.ipus),
         cycle_us=None if evaluation is None else _us(evaluation.objective_us),
-        peak_bytes=peak_bytes(solved.costing, evaluation),
+        peak_bytes=peak_bytes(evaluation),
         fits=not isinstance(solution, Infeasible),
         violations=[] if evaluation is not None else [in_words(reason, solved.costing.problem, {}, NONE)],
     )
@@ -182,10 +193,10 @@ def _shortfall(solved: Solved) -> Shortfall | None:
     evaluation = solved.evaluation
     if solved.fits or evaluation is None:
         return None
-    capacity = solved.costing.machine.capacity_bytes
-    tables = [device_terms(solved.costing, evaluation, i) for i in range(len(evaluation.devices))]
-    worst = max(range(len(tables)), key=lambda i: (sum(tables[i].values()), -i))
-    return Shortfall(ipu=worst, bytes=max(1, sum(tables[worst].values()) - capacity), terms=dict(tables[worst]))
+    ipus = _ipus(solved)
+    worst = max(ipus, key=lambda ipu: (ipu.memory.needed_bytes, -ipu.ipu))
+    lack = worst.memory.needed_bytes - worst.memory.capacity_bytes
+    return Shortfall(ipu=worst.ipu, bytes=max(1, lack), terms={**worst.memory.terms, "gaps": worst.memory.gaps_bytes})
 
 
 def _need(solved: Solved, blocks: Sequence[Block]) -> int:

@@ -21,6 +21,8 @@ class Demands:
     pins: tuple[tuple[str, int], ...] = ()
     """(module, IPU), IPUs from 0, in order of module."""
     prefer: Preference = Preference.TIME
+    idle: bool = False
+    """An IPU may be left without work, as hand-written layers may leave one."""
 
     @property
     def layers_option(self) -> str:
@@ -41,12 +43,12 @@ class Demands:
 NONE = Demands()
 
 
-def demands(layers: object, pins: object, prefer: object) -> Demands:
+def demands(layers: object, pins: object, prefer: object, idle: bool = False) -> Demands:
     """From the keywords of `partition`. UsageError where they make no sense."""
     known = [preference.value for preference in Preference]
     if not isinstance(prefer, str) or prefer not in known:
         raise UsageError(f"prefer is {prefer!r}, expected one of {', '.join(known)}.")
-    return Demands(_layers(layers), _pins(pins), Preference(prefer))
+    return Demands(_layers(layers), _pins(pins), Preference(prefer), idle)
 
 
 def pin_option(module: str, ipu: int) -> str:

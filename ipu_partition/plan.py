@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from .document import Count, Document, Flag, Number, Positive, canonical_json, describe, parse_object, read_object
 from .errors import UsageError
 from .plan_parts import (
     Adapter,
+    Applied,
     Baseline,
     Block,
     Checkpoint,
+    Finding,
+    Fitting,
     Ipu,
     Lever,
     Memory,
@@ -32,14 +36,18 @@ from .plan_parts import (
 if TYPE_CHECKING:
     import torch
 
+    from .explanation import Explanation
     from .ipu_config import IPUConfig
 
 __all__ = [
     "Adapter",
+    "Applied",
     "AuditInfo",
     "Baseline",
     "Block",
     "Checkpoint",
+    "Finding",
+    "Fitting",
     "Ipu",
     "Lever",
     "MachineInfo",
@@ -89,7 +97,7 @@ class OverrideInfo(Document):
     """What the user decided instead of the planner, in every mode."""
 
     layers: list[Annotated[int, Field(ge=-1, strict=True)]] | None = None
-    """Layers on each IPU, -1 where the planner chose; None: it chose everywhere."""
+    """Layers on each IPU, -1 where the planner chose; None: it chose everywhere, or a file was checked."""
     pins: dict[str, Count] = Field(default_factory=dict)
     """Module: IPU"""
     prefer: PreferName = "time"
@@ -109,6 +117,16 @@ class AuditInfo(Document):
     """Ops whose shape depends on tensor values, costed at the most it can be."""
 
 
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What a plan comes from, as long as the process lives: no part of what it says."""
+
+    explain: Callable[[], Explanation] | None = field(default=None, compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[type[Background], tuple[()]]:
+        return Background, ()
+
+
 class PartitionPlan(Document):
     schema_version: Literal[1] = SCHEMA_VERSION
     model: ModelInfo
@@ -120,16 +138,21 @@ class PartitionPlan(Document):
     optimum_class: str | None
     fits: Flag
     warnings: list[str]
+    checked: str | None = None
+    """Where the configuration comes from that was predicted; None: the planner chose."""
+    findings: list[Finding] = Field(default_factory=list)
+    """What is to be said of that configuration."""
     training: ModePlan | None
     inference: ModePlan | None
     audit: AuditInfo
+    _background: Background = PrivateAttr(default_factory=Background)
 
     @model_validator(mode="after")
     def _coherent(self) -> PartitionPlan:
         modes = self.modes()
-        if not modes:
+        if not modes and self.sound:
             raise ValueError("neither training nor inference is planned")
-        if self.fits != all(plan.fits for plan in modes.values()):
+        if self.fits != (bool(modes) and all(plan.fits for plan in modes.values())):
             raise ValueError(f"fits is {self.fits}, the modes say otherwise")
         wrong = [name for name, plan in modes.items() if plan.workload.mode != name]
         if wrong:
@@ -149,6 +172,11 @@ class PartitionPlan(Document):
         if plan.solution.prefer != asked.prefer:
             raise ValueError(f"overrides put {asked.prefer} first, {name} puts {plan.solution.prefer} first")
 
+    @property
+    def sound(self) -> bool:
+        """Whether nothing fatal was found in the configuration that was checked."""
+        return not any(finding.fatal for finding in self.findings)
+
     def modes(self) -> dict[ModeName, ModePlan]:
         """The modes that were planned, training first."""
         found: dict[ModeName, ModePlan | None] = {"training": self.training, "inference": self.inference}
@@ -158,12 +186,22 @@ class PartitionPlan(Document):
         """The plan for one mode; UsageError where it was not planned."""
         modes = self.modes()
         if name not in modes:
-            raise UsageError(f"This plan has no {name} part, only {', '.join(modes)}; plan the model for {name} too.")
+            there = ", ".join(modes) or "findings"
+            raise UsageError(f"This plan has no {name} part, only {there}; plan the model for {name} too.")
         return modes[name]
 
     def blocks(self, mode: ModeName) -> list[Block]:
         """The blocks of one mode in execution order; UsageError where it was not planned."""
         return self.mode(mode).blocks
+
+    def explain(self) -> Explanation:
+        """Why the plan cuts where it does. UsageError for a plan that was not made in this process."""
+        if self._background.explain is None:
+            raise UsageError(
+                "Only a plan that partition() made in this process can be explained: a file holds the answer, not what "
+                "it was found in. Try ipu_partition.explain(...), or `ipu-partition explain`, with the same options."
+            )
+        return self._background.explain()
 
     def to_dict(self) -> dict[str, Any]:
         return self.model_dump(mode="json")

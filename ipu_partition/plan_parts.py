@@ -97,11 +97,14 @@ class Adapter(Document):
 
 
 class Memory(Document):
-    """The bytes of one IPU, by what they are for; the terms add up to the total."""
+    """The bytes of one IPU, by what they are for."""
 
     total_bytes: Count
+    """The terms add up to it."""
     capacity_bytes: Positive
     terms: dict[str, Count]
+    gaps_bytes: Count = 0
+    """Unused bytes between variables."""
 
     @model_validator(mode="after")
     def _adds_up(self) -> Memory:
@@ -110,8 +113,13 @@ class Memory(Document):
         return self
 
     @property
+    def needed_bytes(self) -> int:
+        """What the capacity must hold: the total and its gaps."""
+        return self.total_bytes + self.gaps_bytes
+
+    @property
     def fits(self) -> bool:
-        return self.total_bytes <= self.capacity_bytes
+        return self.needed_bytes <= self.capacity_bytes
 
 
 class Ipu(Document):
@@ -186,13 +194,62 @@ class Shortfall(Document):
     terms: dict[str, Count]
 
 
+OptionValue = bool | int | float | str | list[int] | list[float] | None
+
+
 class Lever(Document):
     """Something that would save memory; `fits`: with it the plan fits."""
 
     name: str
+    """As options of the command line; of a configuration that was checked, as keys of its file."""
     description: str
+    options: dict[str, OptionValue] = Field(default_factory=dict)
+    """The same as keywords of `partition`."""
     bytes_saved: Annotated[int, Field(strict=True)]
+    """On the fullest IPU, with the cut as it is or as it is planned anew, whichever saves more: with room to spare a
+    planner may use it to be faster."""
+    samples_per_second: Number | None = None
+    """Predicted, of all replicas together; where it does not fit, of the fastest cut if memory had no limit."""
+    time_lost: float | None = None
+    """Share of the samples per second without it, which are of the fastest cut where that does not fit; negative where
+    it gains some, None where samples are of another size."""
     fits: Flag
+
+
+class Applied(Document):
+    """An option that was changed to make the plan fit."""
+
+    name: str
+    """As an option of the command line."""
+    description: str
+    options: dict[str, OptionValue]
+    """The same as a keyword of `partition`."""
+
+
+class Fitting(Document):
+    """What came of trying to make a plan fit."""
+
+    lacked_bytes: Positive
+    """On the fullest IPU, as it was asked for."""
+    plans_tried: Positive
+    time_lost: float | None
+    """Share of the samples per second of the fastest cut as it was asked for, had memory no limit; None where nothing
+    fits or samples are of another size."""
+    nearest: list[str] = Field(default_factory=list)
+    """Where nothing fits: the options that come nearest."""
+    nearest_lacks_bytes: Count = 0
+
+
+class Finding(Document):
+    """Something a user should know about the configuration file that was checked."""
+
+    mode: ModeName | None
+    """None: it concerns both."""
+    field: str
+    """Its key in the file."""
+    text: str
+    fatal: Flag
+    """What the file says cannot run, whether or not memory suffices."""
 
 
 class ModePlan(Document):
@@ -215,6 +272,10 @@ class ModePlan(Document):
     pipelined inference, 1 where nothing is pipelined."""
     shortfall: Shortfall | None
     levers: list[Lever]
+    applied: list[Applied] = Field(default_factory=list)
+    """What was changed of the request to make it fit, because that was asked for."""
+    fitting: Fitting | None = None
+    """None where the plan fits as it was asked for, or was not to be made to fit."""
     warnings: list[str]
 
     @model_validator(mode="after")

@@ -73,6 +73,8 @@ class Options(TypedDict, total=False):
     pins: Mapping[str, int] | None
     prefer: str
     planner: str
+    fit: bool
+    levers: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +122,12 @@ class Request:
     """Module -> IPU, counted from 0."""
     prefer: str = "time"
     planner: str = "chain"
+    fit: bool = False
+    """Whether a plan that does not fit is changed until it does, in the cheapest way."""
+    levers: bool = False
+    """Whether a plan says what each change would save although it fits."""
+    idle: bool = False
+    """Whether an IPU may be left without work; not for users, who ask for fewer IPUs instead."""
 
     def __post_init__(self) -> None:
         for name in ("ipus", "gradient_accumulation"):
@@ -196,7 +204,7 @@ class Request:
 
     @property
     def demands(self) -> Demands:
-        return demands(self.layers, self.pins, self.prefer)
+        return demands(self.layers, self.pins, self.prefer, self.idle)
 
     @property
     def wanted_ipus(self) -> int | None:
@@ -222,6 +230,8 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "replicated_tensor_sharding": (bool,),
     "recompute_checkpoint_every_layer": (bool,),
     "outlining": (bool,),
+    "fit": (bool,),
+    "levers": (bool,),
 }
 _COUNTS = ("micro_batch_size", "replicas", "embedding_serialization_factor", "projection_serialization_factor")
 _DTYPES = ("accum_type", "first_order_momentum_accum_type", "second_order_momentum_accum_type")

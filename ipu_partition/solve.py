@@ -12,8 +12,9 @@ from planners import Infeasible, Planner, Problem, ProblemError, Solution
 from . import conflicts
 from .demands import NONE, Demands
 from .errors import UsageError
+from .hosted import as_hosted
 from .layout import placement
-from .machine import Costing, Machine, make_problem
+from .machine import Costing, Machine, lacking_bytes, make_problem
 from .overrule import check, overrule
 from .prepare import Prepared
 from .proportions import settle
@@ -111,6 +112,7 @@ def solve_for(
 
     Raises :class:`UsageError` where nothing obeys the constraints, or the planner finds nothing that does.
     """
+    prepared = as_hosted(prepared, work.serialisation, work.ipus)
     overruled = overrule(prepared, demands, work.ipus)
 
     def make(homes: tuple[int, ...]) -> Costing:
@@ -162,12 +164,17 @@ def workload(prepared: Prepared, request: Request, ipus: int, target: Target) ->
         dtypes=request.dtypes,
         optimizer_state_offchip=bool(request.optimizer_state_offchip),
         replicated_tensor_sharding=request.replicated_tensor_sharding,
-        recompute_checkpoint_every_layer=request.recompute_checkpoint_every_layer,
+        recompute_checkpoint_every_layer=request.recompute_checkpoint_every_layer or _always(prepared),
         matmul_proportion=request.proportions(ipus),
         serialisation=request.serialisation,
         outlined=request.outlining,
         target=target,
     )
+
+
+def _always(prepared: Prepared) -> bool:
+    """Whether the class keeps the outputs of its layers whatever the configuration says."""
+    return prepared.rule is not None and prepared.rule.checkpoints.kind == "always"
 
 
 def _counts(prepared: Prepared, request: Request) -> Sequence[int]:
@@ -189,4 +196,5 @@ def _counts(prepared: Prepared, request: Request) -> Sequence[int]:
 
 
 def _lack(solved: Solved) -> int:
-    return solved.solution.shortfall_bytes if isinstance(solved.solution, Infeasible) else 0
+    """Bytes that the fullest IPU lacks in the assignment that comes nearest."""
+    return 0 if solved.evaluation is None else lacking_bytes(solved.costing, solved.evaluation)

@@ -58,23 +58,20 @@ def run_options(g: Any) -> None:
     g.add_argument(
         "--ipus", type=int, metavar="N", help="IPUs per replica (default: the smallest power of two that fits)"
     )
-    g.add_argument("--mode", default="both", metavar="MODE", help="training, inference or both (default both)")
+    _mode_option(g)
     g.add_argument("--replicas", type=int, default=1, metavar="N", help="copies of the pipeline (default 1)")
     g.add_argument(
         "--gradient-accumulation", type=int, metavar="N",
         help="micro-batches per weight update (default: smallest power of two >= 8 times the pipeline's need)",
     )  # fmt: skip
     g.add_argument(
-        "--optimizer", default="adamw", metavar="NAME", help="adamw, lamb, sgd or sgd-momentum (default adamw)"
-    )
-    g.add_argument(
         "--optimizer-state-offchip", action=argparse.BooleanOptionalAction, default=None,
         help="keep optimizer state in host memory (default: only where it does not fit on chip)",
     )  # fmt: skip
     g.add_argument("--replicated-tensor-sharding", action="store_true", help="share optimizer state among replicas")
     g.add_argument(
-        "--no-recompute-checkpoint-every-layer", dest="recompute_checkpoint_every_layer", action="store_false",
-        help="recompute whole stages instead of single layers",
+        "--recompute-checkpoint-every-layer", action=argparse.BooleanOptionalAction, default=True,
+        help="keep the output of every layer, else recompute whole stages (default: keep)",
     )  # fmt: skip
     g.add_argument("--precision", default="16.16", metavar="P", help="16.16, 16.32 or 32.32 (default 16.16)")
     g.add_argument(
@@ -83,17 +80,55 @@ def run_options(g: Any) -> None:
     )  # fmt: skip
     _optimizer_options(g)
     _serialisation_options(g)
-    g.add_argument(
-        "--no-outlining", dest="outlining", action="store_false", help="equal layers on an IPU do not share their code"
-    )
-    g.add_argument("--machine", default="mk2", metavar="NAME", help="mk2 or bow (default mk2)")
+    _machine_options(g)
     g.add_argument(
         "--target", metavar="NAME",
         help="optimum: obey optimum-graphcore's class (default where there is one); poptorch: place blocks freely",
     )  # fmt: skip
 
 
+def checked_options(parser: argparse.ArgumentParser) -> None:
+    """What a configuration file does not say, or a trainer says instead of it, and the file."""
+    model_options(parser.add_argument_group("model"))
+    shape_options(parser.add_argument_group("input shapes"))
+    g = parser.add_argument_group("how it runs")
+    _mode_option(g)
+    g.add_argument(
+        "--replicas", type=int, metavar="N", help="copies of the pipeline, instead of the file's (as --n_ipu sets them)"
+    )
+    g.add_argument(
+        "--gradient-accumulation", type=int, metavar="N",
+        help="micro-batches per weight update, instead of the file's (as IPUTrainer's option)",
+    )  # fmt: skip
+    _optimizer_options(g)
+    g.add_argument(
+        "--precision", metavar="P",
+        help="16.16, 16.32 or 32.32 (default 16.16, or 16.32 where the file says no half partials)",
+    )  # fmt: skip
+    _machine_options(g)
+    g = parser.add_argument_group("configuration")
+    g.add_argument("--ipu-config", required=True, metavar="FILE", help="ipu_config.json, or a folder that holds it")
+    g.add_argument(
+        "--pod", metavar="NAME",
+        help="the entry to take where an old file has values by machine, such as pod16 (default: its default)",
+    )  # fmt: skip
+
+
+def _mode_option(g: Any) -> None:
+    g.add_argument("--mode", default="both", metavar="MODE", help="training, inference or both (default both)")
+
+
+def _machine_options(g: Any) -> None:
+    g.add_argument(
+        "--no-outlining", dest="outlining", action="store_false", help="equal layers on an IPU do not share their code"
+    )
+    g.add_argument("--machine", default="mk2", metavar="NAME", help="mk2 or bow (default mk2)")
+
+
 def _optimizer_options(g: Any) -> None:
+    g.add_argument(
+        "--optimizer", default="adamw", metavar="NAME", help="adamw, lamb, sgd or sgd-momentum (default adamw)"
+    )
     kept = {
         "accum-type": "gradient accumulators",
         "first-order-momentum-accum-type": "the first moment",

@@ -25,8 +25,19 @@ def parser() -> Parser:
     p.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     workload_options(p)
     override_options(p.add_argument_group("what you decide instead of the planner"))
+    _fit_options(p.add_argument_group("when it does not fit"))
     _output_options(p.add_argument_group("output"))
     return p
+
+
+def _fit_options(g: Any) -> None:
+    g.add_argument(
+        "--fit", action="store_true",
+        help="change options until it fits, in the way that is predicted to cost least time, and plan with that",
+    )  # fmt: skip
+    g.add_argument(
+        "--levers", action="store_true", help="list what each change would save, and cost, where it fits too"
+    )
 
 
 def _output_options(g: Any) -> None:

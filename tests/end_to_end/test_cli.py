@@ -51,7 +51,7 @@ def test_what_does_not_fit_says_by_how_much(capsys: pytest.CaptureFixture[str]) 
     assert main(arguments) == 3
     out = capsys.readouterr().out
     assert "DOES NOT FIT" in out
-    assert "ipus=" in out
+    assert "--ipus " in out
 
 
 def test_the_smallest_count_that_fits(capsys: pytest.CaptureFixture[str]) -> None:

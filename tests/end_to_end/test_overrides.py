@@ -22,7 +22,7 @@ from ipu_partition.cli import main
 from ipu_partition.conflicts import check, in_words
 from ipu_partition.demands import demands
 from ipu_partition.layout import layer_units
-from ipu_partition.levers import levers
+from ipu_partition.levers import Trials, levers
 from ipu_partition.machine import machine, peak_bytes
 from ipu_partition.models import resolve
 from ipu_partition.modules import units_running
@@ -390,7 +390,7 @@ def test_memory_first_needs_less_memory_and_says_what_it_proved() -> None:
     assert best(memory_first).objective_us >= best(time_first).objective_us
     plan = mode_plan(memory_first, [], [])
     found = plan.solution
-    peak = peak_bytes(memory_first.costing, memory_first.evaluation)
+    peak = peak_bytes(memory_first.evaluation)
     assert (found.prefer, found.gap, found.refined) == ("memory", 0.0, True)
     assert found.peak_bytes == found.lower_bound_bytes == peak == max(ipu.memory.total_bytes for ipu in plan.ipus)
     assert found.lower_bound_us is None
@@ -504,13 +504,13 @@ def test_levers_keep_the_demands(monkeypatch: pytest.MonkeyPatch) -> None:
         tried.append(attempt(*arguments, **keywords))
         return tried[-1]
 
-    monkeypatch.setattr("ipu_partition.levers.attempt", spy)
+    monkeypatch.setattr("ipu_partition.levers.trials.attempt", spy)
     request = Request(layers=(3, 1, 1), prefer="memory", planner="chain{time_limit=7}")
     solved = solve(small("gpt2"), request, CRAMPED, Target.OPTIMUM)
     assert not solved.fits
-    named = [lever.name for lever in levers(solved, request, CRAMPED)]
+    named = [lever.name for lever in levers(Trials(request, solved, CRAMPED))]
     assert named
-    assert not any(name.startswith("ipus=") for name in named)
+    assert not any(name.startswith("--ipus") for name in named)
     assert all(counts(one) == [3, 1, 1] for one in tried)
     assert all(one.costing.problem.prefer.value == "memory" for one in tried)
 
@@ -519,7 +519,7 @@ def test_a_lever_that_the_demands_forbid_is_not_named() -> None:
     request = Request(ipus=2, pins={"classifier": 1})  # the class puts it on the last IPU, whichever that is
     solved = solve(small("vit"), request, CRAMPED, Target.OPTIMUM)
     assert not solved.fits
-    assert not any(lever.name.startswith("ipus=") for lever in levers(solved, request, CRAMPED))
+    assert not any(lever.name.startswith("--ipus") for lever in levers(Trials(request, solved, CRAMPED)))
 
 
 # The document
