@@ -14,22 +14,36 @@ from typing import TYPE_CHECKING, Any
 from .errors import PartitionError, TraceError, UsageError, VerificationError
 
 if TYPE_CHECKING:
-    from .api import partition
+    from .api import explain, partition
+    from .checked import check
+    from .compared import Comparison, compare
     from .ipu_config import IPUConfig
     from .plan import PartitionPlan
 
 __version__ = "0.1.0"
 __all__ = [
+    "Comparison",
     "IPUConfig",
     "PartitionError",
     "PartitionPlan",
     "TraceError",
     "UsageError",
     "VerificationError",
+    "check",
+    "compare",
+    "explain",
     "partition",
 ]
 
-_LAZY = {"partition": "api", "PartitionPlan": "plan", "IPUConfig": "ipu_config"}
+_LAZY = {
+    "partition": "api",
+    "explain": "api",
+    "check": "checked",
+    "compare": "compared",
+    "Comparison": "compared",
+    "PartitionPlan": "plan",
+    "IPUConfig": "ipu_config",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Unpack
 
-from .assemble import mode_plan
 from .errors import UsageError
 from .families import rule_for
-from .levers import levers
 from .machine import Machine, machine
 from .models import ModelSpec, resolve
-from .overrule import idle_pins
-from .plan import AuditInfo, MachineInfo, ModelInfo, OverrideInfo, PartitionPlan
+from .plan import AuditInfo, Background, Finding, MachineInfo, ModelInfo, OverrideInfo, PartitionPlan
+from .planned import Planned, Workshop, plan_modes
 from .prepare import Prepared, prepare, target_of
 from .request import Options, Request, model_argument
-from .solve import Solved, solve
 from .workload import Mode, Target
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PretrainedConfig
 
+    from .explanation import Explanation
     from .plan_parts import ModePlan
 
 UNKNOWN_SHARE = 0.001
@@ -46,19 +44,97 @@ def partition(
     A model that does not fit gives a plan whose `fits` is false, with its shortfall and levers.
     Raises :class:`UsageError` and :class:`TraceError`.
     """
+    request = _request(ipus, options)
+    return plan_requests(model, dict.fromkeys(request.modes, request), progress)
+
+
+def explain(
+    model: str | os.PathLike[str] | PretrainedConfig | nn.Module,
+    ipus: int | None = None,
+    *,
+    progress: Callable[[str], None] | None = None,
+    **options: Unpack[Options],
+) -> Explanation:
+    """Why :func:`partition` cuts `model` as it does: what binds, which cut comes next, what one more layer would do.
+
+    Raises :class:`UsageError` and :class:`TraceError`.
+    """
+    request = _request(ipus, options)
+    return plan_requests(model, dict.fromkeys(request.modes, request), progress, suggests=False).explain()
+
+
+def _request(ipus: int | None, options: Options) -> Request:
     unknown = sorted(set(options) - set(Options.__annotations__))
     if unknown:
         raise UsageError(
             f"Unknown option {unknown[0]!r}; expected one of {', '.join(sorted(Options.__annotations__))}."
         )
-    request = Request(ipus=ipus, **options)
-    return plan_requests(model, dict.fromkeys(request.modes, request), progress)
+    return Request(ipus=ipus, **options)
 
 
 def plan_requests(
-    model: object, requests: Mapping[Mode, Request], progress: Callable[[str], None] | None = None
+    model: object,
+    requests: Mapping[Mode, Request],
+    progress: Callable[[str], None] | None = None,
+    *,
+    suggests: bool = True,
 ) -> PartitionPlan:
-    """As :func:`partition`, each mode by a request of its own. They agree in all that says which model it is."""
+    """As :func:`partition`, each mode by a request of its own. They agree in all that says which model it is.
+    `suggests`: a plan that does not fit says what would help."""
+    opened = open_model(model, requests, progress)
+    planned = plan_modes(workshop(opened, suggests), {mode: requests[mode] for mode in opened.modes})
+    prepared = [one.solved.prepared for one in planned.values()]
+    plan = document(opened, prepared, {mode: one.plan for mode, one in planned.items()})
+    plan._background = Background(lambda: _explanation(plan, planned, opened.progress))
+    return plan
+
+
+def workshop(opened: Opened, suggests: bool = True) -> Workshop:
+    """Where the modes of a model are planned."""
+
+    def traced(request: Request, mode: Mode) -> Prepared:
+        return prepare(opened.spec, request, mode, opened.target, opened.progress)
+
+    return Workshop(traced, opened.kind, opened.target, opened.progress, suggests)
+
+
+def _explanation(plan: PartitionPlan, planned: Mapping[Mode, Planned], progress: Callable[[str], None]) -> Explanation:
+    from .explanation import Explanation, explain_mode
+
+    modes = {}
+    for mode, one in planned.items():
+        progress(f"explaining {plan.model.name} ({mode.value})")
+        modes[mode] = explain_mode(one.request, one.solved)
+    return Explanation(
+        model=plan.model.name,
+        architecture=plan.model.architecture,
+        machine=plan.machine.name,
+        target=plan.target,
+        fits=plan.fits,
+        training=modes.get(Mode.TRAINING),
+        inference=modes.get(Mode.INFERENCE),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A model that is known, and what is asked of it."""
+
+    spec: ModelSpec
+    request: Request
+    """Of the first mode asked for."""
+    kind: Machine
+    target: Target
+    modes: tuple[Mode, ...]
+    """Those that are possible among those asked for."""
+    notes: tuple[str, ...]
+    progress: Callable[[str], None]
+
+
+def open_model(
+    model: object, requests: Mapping[Mode, Request], progress: Callable[[str], None] | None = None
+) -> Opened:
+    """UsageError where there is no such model, or none of the modes is possible."""
     request = next(iter(requests.values()))
     kind = machine(request.machine)
     progress = progress or _silent
@@ -74,13 +150,7 @@ def plan_requests(
     )
     target = target_of(spec, request)
     modes, notes = _modes(spec, tuple(requests))
-    prepared: list[Prepared] = []
-    plans: dict[Mode, ModePlan] = {}
-    for mode in modes:
-        prepared.append(prepare(spec, requests[mode], mode, target, progress))
-        progress(f"placing {spec.architecture} ({mode.value})")
-        plans[mode] = _plan(prepared[-1], requests[mode], kind, target, progress)
-    return _document(spec, request, prepared, plans, kind, target, (*spec.warnings, *notes))
+    return Opened(spec, request, kind, target, modes, notes, progress)
 
 
 def _silent(_: str) -> None:
@@ -96,43 +166,15 @@ def _modes(spec: ModelSpec, asked: tuple[Mode, ...]) -> tuple[tuple[Mode, ...], 
     return (Mode.INFERENCE,), (f"Planned for inference only. {spec.loss_note}",)
 
 
-def _plan(
-    prepared: Prepared, request: Request, kind: Machine, target: Target, progress: Callable[[str], None]
-) -> ModePlan:
-    solved = solve(prepared, request, kind, target)
-    progress(f"solved in {solved.solution.seconds:.3f} s ({prepared.mode.value})")
-    suggested = [] if solved.fits else levers(solved, request, kind)
-    return mode_plan(solved, suggested, _warnings(solved, request, kind))
-
-
-def _warnings(solved: Solved, request: Request, kind: Machine) -> list[str]:
-    used = solved.workload.ipus * solved.workload.replicas
-    found = list(solved.prepared.warnings)
-    found += [
-        f"{pin} changes nothing: the module does no work in {solved.prepared.mode.value}."
-        for pin in idle_pins(solved.prepared, request.demands)
-    ]
-    if lack := solved.lacks_on_chip_bytes:
-        found.append(
-            f"The optimizer state is kept in host memory: on chip, the fullest IPU would lack {lack:,} bytes. "
-            "Say where it must be with optimizer_state_offchip."
-        )
-    if (reserved := kind.reserved_ipus(used)) != used:
-        found.append(
-            f"{used} IPUs is no power of two: the host reserves {reserved} and leaves {reserved - used} of them idle."
-        )
-    return found
-
-
-def _document(
-    spec: ModelSpec,
-    request: Request,
-    prepared: list[Prepared],
-    plans: dict[Mode, ModePlan],
-    kind: Machine,
-    target: Target,
-    warnings: tuple[str, ...],
+def document(
+    opened: Opened,
+    prepared: Sequence[Prepared],
+    plans: Mapping[Mode, ModePlan],
+    checked: str | None = None,
+    findings: Sequence[Finding] = (),
 ) -> PartitionPlan:
+    """The plans of `prepared`, or of some of them; `findings` about the configuration from `checked`."""
+    spec, kind, target = opened.spec, opened.kind, opened.target
     rule = rule_for(spec.architecture)
     first = prepared[0]
     return PartitionPlan(
@@ -156,11 +198,13 @@ def _document(
             capacity_bytes=kind.capacity_bytes,
         ),
         target=target.value,
-        overrides=_overrides(request),
+        overrides=_overrides(opened.request),
         expressible=target is Target.OPTIMUM,
         optimum_class=rule.optimum_class if rule else None,
-        fits=all(plan.fits for plan in plans.values()),
-        warnings=[*warnings, *_target_warnings(spec, target, prepared)],
+        fits=bool(plans) and all(plan.fits for plan in plans.values()),
+        warnings=[*spec.warnings, *opened.notes, *_target_warnings(spec, target, prepared)],
+        checked=checked,
+        findings=list(findings),
         training=plans.get(Mode.TRAINING),
         inference=plans.get(Mode.INFERENCE),
         audit=_audit(prepared),
@@ -177,7 +221,7 @@ def _overrides(request: Request) -> OverrideInfo:
     )
 
 
-def _target_warnings(spec: ModelSpec, target: Target, prepared: list[Prepared]) -> list[str]:
+def _target_warnings(spec: ModelSpec, target: Target, prepared: Sequence[Prepared]) -> list[str]:
     found = []
     if target is Target.POPTORCH:
         found.append(
@@ -200,7 +244,7 @@ def _target_warnings(spec: ModelSpec, target: Target, prepared: list[Prepared]) 
     return found
 
 
-def _audit(prepared: list[Prepared]) -> AuditInfo:
+def _audit(prepared: Sequence[Prepared]) -> AuditInfo:
     """Of the first mode planned (training where it is), whose graph contains the other's operations and the loss."""
     return AuditInfo(**{name: dict(value) for name, value in asdict(prepared[0].graph.audit).items()})
 

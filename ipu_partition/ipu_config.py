@@ -20,21 +20,22 @@ if TYPE_CHECKING:
 
 CONFIG_NAME = "ipu_config.json"
 _WHAT = "an ipu_config.json of optimum-graphcore 0.7"
-_WILDCARD = -1
-_MODES = ("", "inference_")
+WILDCARD = -1
+MODES = ("", "inference_")
 
-Layers = Annotated[list[Annotated[int, Field(ge=_WILDCARD, strict=True)]], Field(min_length=1)]
+Layers = Annotated[list[Annotated[int, Field(ge=WILDCARD, strict=True)]], Field(min_length=1)]
 Splits = list[Count]
 
 
-class IPUConfig(Document):
-    """All fields of the original's `to_dict()`. A missing `inference_*` field follows the training one, as there."""
+class Fields(Document):
+    """All fields of the original's `to_dict()`, each checked alone. A missing `inference_*` field follows the training
+    one, as there."""
 
     replication_factor: Positive = 1
     inference_replication_factor: Positive = 1
     gradient_accumulation_steps: Positive = 1
-    layers_per_ipu: Layers = Field([_WILDCARD])
-    inference_layers_per_ipu: Layers = Field([_WILDCARD])
+    layers_per_ipu: Layers = Field([WILDCARD])
+    inference_layers_per_ipu: Layers = Field([WILDCARD])
     ipus_per_replica: Positive = 1
     inference_ipus_per_replica: Positive = 1
     optimizer_state_offchip: Flag = False
@@ -70,9 +71,13 @@ class IPUConfig(Document):
     def _fill(cls, data: Any) -> Any:
         return filled(data) if isinstance(data, Mapping) else data
 
+
+class IPUConfig(Fields):
+    """A configuration that optimum-graphcore accepts."""
+
     @model_validator(mode="after")
     def _coherent(self) -> IPUConfig:
-        problems = [text for mode in _MODES for text in _mode_problems(self, mode)]
+        problems = [text for mode in MODES for _, text in mode_problems(self, mode)]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -120,11 +125,11 @@ class IPUConfig(Document):
 def filled(data: Mapping[str, Any]) -> dict[str, Any]:
     """`data` with the defaults that depend on other fields, as the original's `__init__` derives them."""
     out = {name: value for name, value in data.items() if value is not None or name not in _NULL_IS_MISSING}
-    layers = out.setdefault("layers_per_ipu", [_WILDCARD])
+    layers = out.setdefault("layers_per_ipu", [WILDCARD])
     out["inference_layers_per_ipu"] = out.get("inference_layers_per_ipu") or layers
     _fill_ipus(out)
     _fill_proportions(out)
-    for mode in _MODES:
+    for mode in MODES:
         for layer in ("embedding", "projection"):
             if not out.get(f"{mode}serialized_{layer}_splits_per_ipu"):
                 out.setdefault(f"{mode}{layer}_serialization_factor", 1)
@@ -133,7 +138,7 @@ def filled(data: Mapping[str, Any]) -> dict[str, Any]:
 
 _NULL_IS_MISSING = {"inference_layers_per_ipu", "inference_matmul_proportion"} | {
     f"{mode}{name}"
-    for mode in _MODES
+    for mode in MODES
     for name in (
         "ipus_per_replica",
         "parallelize_kwargs",
@@ -149,7 +154,7 @@ def _fill_ipus(out: dict[str, Any]) -> None:
     if not (isinstance(layers, list) and isinstance(inference_layers, list)):
         return
     ipus = out["ipus_per_replica"] = out.get("ipus_per_replica") or len(layers)
-    from_layers = ipus == len(layers) or inference_layers != [_WILDCARD]
+    from_layers = ipus == len(layers) or inference_layers != [WILDCARD]
     fallback = len(inference_layers) if from_layers else ipus
     out["inference_ipus_per_replica"] = out.get("inference_ipus_per_replica") or fallback
 
@@ -170,31 +175,36 @@ def _as_floats(value: Any) -> Any:
     return float(value) if type(value) is int else value
 
 
-def _mode_problems(config: IPUConfig, mode: str) -> list[str]:
+def mode_problems(config: Fields, mode: str) -> list[tuple[str, str]]:
+    """(field, what is wrong) where fields of one mode contradict each other; `mode` is the prefix of its fields."""
     ipus = getattr(config, f"{mode}ipus_per_replica")
     layers = getattr(config, f"{mode}layers_per_ipu")
     proportion = getattr(config, f"{mode}matmul_proportion")
     found = []
     if isinstance(proportion, list) and len(proportion) != ipus:
-        found.append(f"{mode}matmul_proportion has {len(proportion)} values, {mode}ipus_per_replica is {ipus}")
-    if _WILDCARD not in layers and len(layers) != ipus:
-        found.append(f"{mode}layers_per_ipu has {len(layers)} values, {mode}ipus_per_replica is {ipus}")
+        found.append(_length(f"{mode}matmul_proportion", proportion, mode, ipus))
+    if WILDCARD not in layers and len(layers) != ipus:
+        found.append(_length(f"{mode}layers_per_ipu", layers, mode, ipus))
     for layer in ("embedding", "projection"):
         found += _split_problems(config, mode, layer, ipus)
     return found
 
 
-def _split_problems(config: IPUConfig, mode: str, layer: str, ipus: int) -> list[str]:
+def _length(name: str, values: list[Any], mode: str, ipus: int) -> tuple[str, str]:
+    return name, f"{name} has {len(values)} values, {mode}ipus_per_replica is {ipus}"
+
+
+def _split_problems(config: Fields, mode: str, layer: str, ipus: int) -> list[tuple[str, str]]:
     name, factor = f"{mode}serialized_{layer}_splits_per_ipu", f"{mode}{layer}_serialization_factor"
     splits = getattr(config, name)
     if splits is None:
         return []
     found = []
     if getattr(config, factor) is not None:
-        found.append(f"{name} and {factor} are both given; keep one")
+        found.append((name, f"{name} and {factor} are both given; keep one"))
     if len(splits) != ipus:
-        found.append(f"{name} has {len(splits)} values, {mode}ipus_per_replica is {ipus}")
+        found.append(_length(name, splits, mode, ipus))
     busy = [index for index, count in enumerate(splits) if count]
     if not busy or busy[-1] - busy[0] + 1 != len(busy):
-        found.append(f"{name} is {splits}, expected at least one split and no zero between splits")
+        found.append((name, f"{name} is {splits}, expected at least one split and no zero between splits"))
     return found

@@ -15,9 +15,10 @@ PACKAGES = ("ipu_partition", "planners")
 
 LEVELS = {
     "cli": 10, "__main__": 10, "commands": 9, "arguments": 1, "api": 8, "__init__": 8,
-    "check": 8, "compare": 8, "explain": 8, "fit": 7, "proportions": 3,
-    "assemble": 7, "levers": 6, "blocks": 6, "solve": 5, "overrule": 5, "modules": 5, "prepare": 4, "layout": 3,
-    "declared": 3, "conflicts": 2, "emit": 3, "verify": 3, "report": 3, "machine": 2, "models": 2,
+    "checked": 8, "compared": 8, "explanation": 8, "planned": 7, "fit": 7, "rates": 6, "proportions": 3,
+    "assemble": 7, "levers": 6, "blocks": 6, "solve": 5, "overrule": 5, "modules": 5, "hosted": 5, "prepare": 4,
+    "layout": 3, "handwritten": 3, "declared": 3, "emit": 3, "verify": 3, "report": 3,
+    "host": 2, "conflicts": 2, "machine": 2, "models": 2,
     "plan": 2, "ipu_config": 2, "cost": 1, "trace": 0, "families": 0, "plan_parts": 1, "request": 1, "demands": 1,
     "document": 0, "workload": 0, "errors": 0, "testing": 0,
 }  # fmt: skip
@@ -102,9 +103,11 @@ def test_poptorch_is_imported_only_where_blocks_are_applied(path: Path) -> None:
         "import ipu_partition.models, ipu_partition.families, ipu_partition.cost, ipu_partition.machine",
         "from ipu_partition.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
         "from ipu_partition.cli import main\nmain(['models'])",
+        "from ipu_partition.cli import main\nmain(['check', '--model', 'gpt2', '--ipu-config', 'nowhere'])",
+        "from ipu_partition import check, compare",
     ],
 )
 def test_light_imports_stay_light(code: str) -> None:
     check = code + "\nimport sys; print([m for m in ('torch', 'transformers') if m in sys.modules], file=sys.stderr)"
     run = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert run.stderr.strip() == "[]"
+    assert run.stderr.strip().endswith("[]")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UsageError
+
 if TYPE_CHECKING:
     from ..plan import PartitionPlan
-    from ..plan_parts import ModePlan
+    from ..plan_parts import ModePlan, WorkloadInfo
 
 
 def config_values(plan: PartitionPlan) -> dict[str, Any]:
-    """Keyword values for IPUConfig; both modes filled, see `IPUConfig.from_plan`."""
+    """Keywords of IPUConfig; both modes filled, see `IPUConfig.from_plan`. UsageError where neither is planned."""
     modes = plan.modes()
+    if not modes:
+        raise UsageError("This document holds findings and no plan; there is nothing to write.")
     training = modes.get("training") or modes["inference"]
     inference = modes.get("inference") or training
     return {
@@ -30,7 +34,17 @@ def _split(mode: ModePlan, prefix: str, expressible: bool) -> dict[str, Any]:
         f"{prefix}ipus_per_replica": work.ipus,
         f"{prefix}matmul_proportion": work.matmul_proportion,
         f"{prefix}replication_factor": work.replicas,
+        **_pieces(work, prefix, "embedding"),
+        **_pieces(work, prefix, "projection"),
     }
+
+
+def _pieces(work: WorkloadInfo, prefix: str, layer: str) -> dict[str, Any]:
+    """The factor, or the pieces on each IPU; IPUConfig refuses both."""
+    splits = getattr(work, f"serialized_{layer}_splits_per_ipu")
+    if splits is not None:
+        return {f"{prefix}serialized_{layer}_splits_per_ipu": splits}
+    return {f"{prefix}{layer}_serialization_factor": getattr(work, f"{layer}_serialization_factor")}
 
 
 def _training(mode: ModePlan) -> dict[str, Any]:

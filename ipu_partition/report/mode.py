@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .levers import lever_parts
 from .tables import chunks, facts, table, words
 from .text import mebibytes, milliseconds, module_ranges, percent, ranges, size, yes
 
@@ -23,7 +24,7 @@ _WIDE = 64
 def mode_parts(mode: ModePlan, width: int) -> list[RenderableType]:
     from rich.text import Text
 
-    parts: list[RenderableType] = [_asked(mode)]
+    parts: list[RenderableType] = [asked(mode)]
     if mode.stages:
         parts += [Text(), _stages(mode)]
     for part in _ipus(mode, width):
@@ -31,12 +32,18 @@ def mode_parts(mode: ModePlan, width: int) -> list[RenderableType]:
     parts += [Text(), *_outcome(mode)]
     for part in _baselines(mode, width):
         parts += [Text(), part]
-    if not mode.fits:
-        parts += _lacking(mode)
+    parts += [*_lacking(mode), *lever_parts(mode)]
     return [*parts, *(words(f"Warning: {warning}", "yellow") for warning in mode.warnings)]
 
 
-def _asked(mode: ModePlan) -> RenderableType:
+def asked(mode: ModePlan) -> RenderableType:
+    """The workload and the layers."""
+    layers = {} if mode.layers_per_ipu is None else {"layers_per_ipu": str(mode.layers_per_ipu)}
+    return facts({**workload_rows(mode), **layers})
+
+
+def workload_rows(mode: ModePlan) -> dict[str, str]:
+    """What was asked, all but the cut."""
     work = mode.workload
     proportion = work.matmul_proportion
     shown = ", ".join(map(str, proportion)) if isinstance(proportion, list) else str(proportion)
@@ -52,9 +59,22 @@ def _asked(mode: ModePlan) -> RenderableType:
             f"(at least {mode.minimum_accumulation}), optimizer state off chip: {yes(work.optimizer_state_offchip)}, "
             f"sharded over replicas: {yes(work.replicated_tensor_sharding)}"
         )
-    if mode.layers_per_ipu is not None:
-        rows["layers_per_ipu"] = str(mode.layers_per_ipu)
-    return facts(rows)
+    if pieces := _pieces(mode):
+        rows["Serialised"] = pieces
+    return rows
+
+
+def _pieces(mode: ModePlan) -> str:
+    """Tables that are worked on in pieces."""
+    work = mode.workload
+    shown = []
+    for layer, factor, splits in (
+        ("embedding", work.embedding_serialization_factor, work.serialized_embedding_splits_per_ipu),
+        ("projection", work.projection_serialization_factor, work.serialized_projection_splits_per_ipu),
+    ):
+        where = f", {splits} of them on each IPU" if splits else ""
+        shown += [f"{layer} in {factor} pieces{where}"] if factor > 1 else []
+    return "; ".join(shown)
 
 
 def _stages(mode: ModePlan) -> RenderableType:
@@ -77,8 +97,9 @@ def _ipu_table(ipus: Sequence[Ipu], names: list[str]) -> RenderableType:
     rows = [(name, *(mebibytes(ipu.memory.terms.get(name, 0)) for ipu in ipus)) for name in names]
     rows += [
         ("total", *(mebibytes(ipu.memory.total_bytes) for ipu in ipus)),
+        ("gaps", *(mebibytes(ipu.memory.gaps_bytes) for ipu in ipus)),
         ("capacity", *(mebibytes(ipu.memory.capacity_bytes) for ipu in ipus)),
-        ("full", *(percent(ipu.memory.total_bytes / ipu.memory.capacity_bytes) for ipu in ipus)),
+        ("full", *(percent(ipu.memory.needed_bytes / ipu.memory.capacity_bytes) for ipu in ipus)),
         ("busy, ms", *(f"{ipu.cycle_us / 1000:,.3f}" for ipu in ipus)),
     ]
     return table((_CORNER, *(f"IPU {ipu.ipu}" for ipu in ipus)), rows, left=(_CORNER,))
@@ -140,7 +161,7 @@ def _baseline(baseline: Baseline) -> tuple[str, ...]:
 
 
 def _lacking(mode: ModePlan) -> list[RenderableType]:
-    """By how much, on which IPU, made of what, and what would help."""
+    """By how much, on which IPU, and made of what."""
     parts: list[RenderableType] = []
     if mode.shortfall is not None:
         where = "an IPU" if mode.shortfall.ipu is None else f"IPU {mode.shortfall.ipu}"
@@ -148,7 +169,4 @@ def _lacking(mode: ModePlan) -> list[RenderableType]:
         made_of = ", ".join(f"{name} {mebibytes(bytes_)}" for name, bytes_ in terms if bytes_)
         lack = f"{where} lacks {size(mode.shortfall.bytes)} ({mode.shortfall.bytes:,} bytes). MiB it needs: {made_of}"
         parts.append(words(lack, "bold red"))
-    if mode.levers:
-        rows = [(x.name, size(x.bytes_saved), yes(x.fits), x.description) for x in mode.levers]
-        parts.append(table(("Would help", "Saves", "Fits then", "How"), rows, wrap=("Would help", "How")))
     return parts

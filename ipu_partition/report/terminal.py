@@ -31,23 +31,24 @@ def render_plan(plan: PartitionPlan, width: int = DEFAULT_WIDTH) -> RenderableTy
 
 def show(part: RenderableType, file: IO[str] | None = None) -> None:
     """Print to `file` (standard output): in colour on a terminal, plain anywhere else."""
-    _console(file, None).print(part)
+    console_for(file, None).print(part)
 
 
 def show_plan(plan: PartitionPlan, file: IO[str] | None = None) -> None:
     """Print the report of a plan at the width of the terminal."""
-    console = _console(file, None)
+    console = console_for(file, None)
     console.print(render_plan(plan, console.width))
 
 
 def to_text(part: RenderableType, width: int = DEFAULT_WIDTH) -> str:
     """`part` as plain text, no line longer than `width`, no trailing blanks."""
     out = io.StringIO()
-    _console(out, width).print(part)
+    console_for(out, width).print(part)
     return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
 
 
-def _console(file: IO[str] | None, width: int | None) -> Console:
+def console_for(file: IO[str] | None, width: int | None = None) -> Console:
+    """Where to print; `width` None: that of the terminal."""
     from rich.console import Console
 
     return Console(file=file, width=width, markup=False, emoji=False, highlight=False)

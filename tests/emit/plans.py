@@ -234,16 +234,77 @@ def not_fitting() -> PartitionPlan:
     training["solution"] |= {"lower_bound_us": None, "gap": None, "proved": False}
     levers = [
         {
-            "name": "optimizer_state_offchip",
-            "description": "Keep optimizer state in DRAM",
+            "name": "--optimizer-state-offchip",
+            "description": "keep the optimizer state in host memory",
+            "options": {"optimizer_state_offchip": True},
             "bytes_saved": 500 * MIB,
+            "samples_per_second": 630.2,
+            "time_lost": 0.0105,
             "fits": True,
         },
-        {"name": "micro_batch_size", "description": "Smaller micro-batch", "bytes_saved": 100 * MIB, "fits": False},
+        {
+            "name": "--sequence-length 512",
+            "description": "work on shorter inputs",
+            "options": {"sequence_length": 512},
+            "bytes_saved": 100 * MIB,
+            "samples_per_second": 1100.0,
+            "fits": False,
+        },
     ]
     shortfall = {"ipu": 1, "bytes": lacking["total_bytes"] - CAPACITY_BYTES, "terms": lacking["terms"]}
     changes = {"status": "infeasible", "fits": False, "levers": levers, "shortfall": shortfall}
     return plan({**training, **changes}, None)
 
 
-ALL = {f.__name__: f for f in (gpt2_medium, overruled, bart, deberta, inference_only, not_fitting)}
+def made_to_fit() -> PartitionPlan:
+    """Two options were changed; what else would save memory is listed too."""
+    applied = [
+        {
+            "name": "--optimizer-state-offchip",
+            "description": "keep the optimizer state in host memory",
+            "options": {"optimizer_state_offchip": True},
+        },
+        {
+            "name": "--matmul-proportion 0.1",
+            "description": "let matrix products use 10% of a tile for temporaries",
+            "options": {"matmul_proportion": 0.1},
+        },
+    ]
+    lever = {
+        "name": "--micro-batch-size 2",
+        "description": "work on fewer samples at a time",
+        "options": {"micro_batch_size": 2},
+        "bytes_saved": 70 * MIB,
+        "samples_per_second": 500.0,
+        "time_lost": 0.215,
+        "fits": True,
+    }
+    work = workload("training", 2, matmul_proportion=0.1, optimizer_state_offchip=True)
+    training = mode_plan(
+        work,
+        gpt2_blocks([12, 12]),
+        layers_per_ipu=[12, 12],
+        applied=applied,
+        fitting={"lacked_bytes": 300 * MIB, "plans_tried": 17, "time_lost": 0.0444},
+        levers=[lever],
+    )
+    return plan(training, None)
+
+
+def hopeless() -> PartitionPlan:
+    """Nothing makes it fit."""
+    fitting = {
+        "lacked_bytes": 333 * MIB,
+        "plans_tried": 4,
+        "time_lost": None,
+        "nearest": ["--matmul-proportion 0.05", "--optimizer-state-offchip"],
+        "nearest_lacks_bytes": 100 * MIB,
+    }
+    data = not_fitting().to_dict()
+    data["training"] |= {"fitting": fitting, "levers": []}
+    return PartitionPlan.model_validate(data)
+
+
+ALL = {
+    f.__name__: f for f in (gpt2_medium, overruled, bart, deberta, inference_only, not_fitting, made_to_fit, hopeless)
+}

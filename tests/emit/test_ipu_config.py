@@ -174,3 +174,26 @@ def test_partials_follow_the_precision(plans: ModuleType, precision: str, half: 
     data = plans.bart().to_dict()
     data["training"]["workload"]["precision"] = precision
     assert type(plans.bart()).from_dict(data).ipu_config().enable_half_partials is half
+
+
+def test_serialisation_is_written_for_the_mode_that_has_it(plans: ModuleType) -> None:
+    data = plans.gpt2_medium().to_dict()
+    data["training"]["workload"] |= {"embedding_serialization_factor": 5, "projection_serialization_factor": 3}
+    splits = [2, 1, 0, 0]
+    data["inference"]["workload"] |= {
+        "embedding_serialization_factor": 3,
+        "serialized_embedding_splits_per_ipu": splits,
+    }
+    config = type(plans.bart()).from_dict(data).ipu_config()
+    assert (config.embedding_serialization_factor, config.projection_serialization_factor) == (5, 3)
+    assert config.serialized_embedding_splits_per_ipu is None
+    assert config.inference_embedding_serialization_factor is None
+    assert config.inference_serialized_embedding_splits_per_ipu == splits
+    assert config.inference_projection_serialization_factor == 1
+
+
+def test_findings_without_a_plan_write_nothing(plans: ModuleType) -> None:
+    data = plans.bart().to_dict() | {"training": None, "inference": None, "fits": False, "checked": "file"}
+    data["findings"] = [{"mode": None, "field": "layers_per_ipu", "text": "wrong", "fatal": True}]
+    with pytest.raises(UsageError, match="nothing to write"):
+        type(plans.bart()).from_dict(data).ipu_config()

@@ -1,0 +1,10 @@
+"""Configurations that others wrote: read as leniently as their meaning allows, and what is wrong with them."""
+
+from __future__ import annotations
+
+from .layers import Counted, counted
+from .pieces import LAYERS, Pieces, pieces
+from .read import Handwritten, Source, read
+from .sides import Side, side
+
+__all__ = ["LAYERS", "Counted", "Handwritten", "Pieces", "Side", "Source", "counted", "pieces", "read", "side"]
