@@ -24,6 +24,7 @@ lint: $(INSTALLED)
 benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/planning.py
 	$(BIN)/python benchmarks/planners.py
+	$(BIN)/python benchmarks/fidelity.py --fit
 
 install: $(INSTALLED)
 
