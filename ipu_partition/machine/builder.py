@@ -49,20 +49,28 @@ class Builder:
         names |= {n for n, maker in self.placement.activation_parameters.items() if maker == index}
         return [self.parameter(n) for n in sorted(names) if self.held_by(n) == (index,)]
 
-    def unit_terms(self, index: int) -> UnitTerms:
-        """Always-live bytes of one unit, without those it shares."""
+    def unit_terms(self) -> tuple[UnitTerms, ...]:
+        """Always-live bytes of each unit, without those it shares."""
+        shares = {index for members in self.outlined() for index in members}
+        return tuple(self._terms(index, index in shares) for index in range(len(self.graph.units)))
+
+    def _terms(self, index: int, outlined: bool) -> UnitTerms:
         resident = add(*(p.resident for p in self.own(index)))
         code = self.unit_code(index)
-        if any(index in members for members in self.outlined()):
+        if outlined:
             code = {name: code[name] - part for name, part in codelets.shared_part(code, self.memory).items()}
         return UnitTerms(resident, code)
 
     def unit_code(self, index: int) -> dict[str, int]:
-        unit = self.graph.units[index]
-        return codelets.unit_terms(unit, self.workload, self.memory, len([p for p in self.own(index) if p.gradient]))
+        return codelets.unit_terms(self.graph.units[index], self.workload, self.memory, self.trained(index))
+
+    def trained(self, index: int) -> int:
+        """Trained parameters that only this unit holds."""
+        return len([p for p in self.own(index) if p.gradient])
 
     def outlined(self) -> list[tuple[int, ...]]:
-        return codelets.outlined(self.graph.units, self.workload)
+        trained = [self.trained(index) for index in range(len(self.graph.units))]
+        return codelets.outlined(self.graph.units, trained, self.workload)
 
     def unit(self, index: int, terms: UnitTerms) -> Unit:
         """The unit as a planner sees it."""

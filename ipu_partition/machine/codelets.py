@@ -54,11 +54,13 @@ def kinds(units: Sequence[UnitCost]) -> dict[str, tuple[int, ...]]:
     return {kind: tuple(i for i, u in enumerate(units) if any(w.kind == kind for w in u.work)) for kind in found}
 
 
-def outlined(units: Sequence[UnitCost], workload: Workload) -> list[tuple[int, ...]]:
-    """Units that do the same work on as many parameters, and may share code; none where nothing is outlined."""
+def outlined(units: Sequence[UnitCost], trained: Sequence[int], workload: Workload) -> list[tuple[int, ...]]:
+    """Units that do the same work and hold as many `trained` parameters, and may share code; none where nothing is
+    outlined."""
     alike: dict[tuple[tuple[Work, ...], int], list[int]] = {}
-    for index, unit in enumerate(units if workload.outlined else ()):
-        alike.setdefault((unit.work, len(unit.parameters)), []).append(index)
+    if workload.outlined:
+        for index, (unit, number) in enumerate(zip(units, trained, strict=True)):
+            alike.setdefault((unit.work, number), []).append(index)
     return [tuple(members) for members in alike.values() if len(members) > 1]
 
 

@@ -53,7 +53,7 @@ def make_problem(
     check_mode(graph, workload)
     builder = Builder(graph, workload, machine, placement, memory_model, time_model)
     check(placement, graph, builder.ipus)
-    unit_terms = tuple(builder.unit_terms(i) for i in range(len(graph.units)))
+    unit_terms = builder.unit_terms()
     shared = builder.shared()
     base = {
         **codelets.base_terms(workload, memory_model),
