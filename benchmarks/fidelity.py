@@ -98,6 +98,8 @@ def rate_summary(found: Row) -> list[str]:
         f"{name} {rank_words(group['rank_correlation'])} ({group['rates']})"
         for name, group in found["generations"].items()
     )
+    if found["unpredicted"]:
+        lines.append(f"Not predicted, though they count: {', '.join(found['unpredicted'])}.")
     return [*lines, f"Rank correlation: {', '.join(ranks)}; their mean {rank_words(found['rank_correlation'])}."]
 
 

@@ -52,6 +52,7 @@ def rate_scores(rows: Sequence[Row]) -> Row:
         "fitted": errors([row for row in counted if row["fitted"]]),
         "held_out": errors([row for row in counted if not row["fitted"]]),
         "shown": errors([row for row in rows if "error_share" in row]),
+        "unpredicted": [row["id"] for row in rows if row["counted"] and "predicted" not in row],
         "generations": generations,
         "rank_correlation": sum(n * r for n, r in ranked) / number if number else None,
     }
@@ -65,7 +66,7 @@ def errors(rows: Sequence[Row]) -> Row:
 
 def plan_scores(rows: Sequence[Row]) -> Row:
     """Of the configurations that fit by our ruler."""
-    compared = [row for row in rows if row.get("their_fit")]
+    compared = [row if row["our_fit"] else row | {"verdict": "worse"} for row in rows if row.get("their_fit")]
     counts = {
         word: sum(row["verdict"] == word for row in compared) for word in ("reproduced", "tied", "better", "worse")
     }

@@ -20,9 +20,9 @@ def settle(
     """The best assignment found, judged with every unit's proportion that of its IPU.
 
     `make` gives the problem where units have the proportions of the IPUs named; `relaxed` is the problem where each has
-    the least, and `lenient` its answer: no plan can be better, so its bound holds here. Where the assignment it gives
-    does not fit after all, the planner is asked again with the proportions of that assignment, until one fits or
-    nothing new comes.
+    the memory of the least and the time of the greatest, and `lenient` its answer: no plan can be better, so its bound
+    holds here. Where the assignment it gives does not fit after all, the planner is asked again with the proportions of
+    that assignment, until one fits or nothing new comes.
     """
     best, homes, tried = (relaxed, lenient), lenient.assignment, set[tuple[int, ...]]()
     while homes is not None and homes not in tried and len(tried) < ROUNDS:

@@ -34,7 +34,8 @@ def check(
 
     `ipu_config` is an `ipu_config.json`, a folder with one, its contents, or an `IPUConfig`. The options are those of
     :func:`ipu_partition.partition` that the file does not say; `replicas` and `gradient_accumulation` are taken
-    instead of the file's, as IPUTrainer does, and `pod` chooses an entry where values are tables by machine.
+    instead of the file's, as IPUTrainer's arguments are (its n_ipu gives each mode n_ipu / IPUs replicas), and `pod`
+    chooses an entry where values are tables by machine.
 
     The plan's `findings` say what is wrong with the file. A mode whose side of the file contradicts itself or the
     model is left out of the plan. Raises :class:`UsageError` and :class:`TraceError`.

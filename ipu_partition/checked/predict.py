@@ -39,10 +39,10 @@ def predicted(opened: Opened, rule: FamilyRule, base: Request, sides: Mapping[Mo
     """Raises :class:`UsageError` and :class:`TraceError` where the model itself cannot be planned in `mode`."""
     one = sides[mode]
     prepared = prepare(opened.spec, base, mode, opened.target, opened.progress)
+    if not one.predictable:
+        return CheckedMode(prepared, None, one.findings, None)
     cut = pieces(one, sides[Mode.TRAINING], rule, prepared.graph)
     found = [*one.findings, *cut.findings]
-    if not one.predictable:
-        return CheckedMode(prepared, None, tuple(found), None)
     layers = len(layer_units(prepared.layout, prepared.graph))
     placed = counted(one, layers, rule.ipus, rule.optimum_class)
     request = mode_request(base, one, rule, placed.layers, cut.serialisation)

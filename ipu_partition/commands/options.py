@@ -94,7 +94,7 @@ def checked_options(parser: argparse.ArgumentParser) -> None:
     g = parser.add_argument_group("how it runs")
     _mode_option(g)
     g.add_argument(
-        "--replicas", type=int, metavar="N", help="copies of the pipeline, instead of the file's (as --n_ipu sets them)"
+        "--replicas", type=int, metavar="N", help="copies of the pipeline, instead of the file's, in all modes"
     )
     g.add_argument(
         "--gradient-accumulation", type=int, metavar="N",

@@ -30,6 +30,8 @@ def runner_up(subject: Subject) -> tuple[OtherCut | None, str]:
     counted = layer_units(prepared.layout, prepared.graph)
     if not solved.fits:
         return None, "Nothing fits."
+    if (prepared.layout.free or not counted) and subject.uneven:
+        return None, "What a unit takes depends on its IPU, and other cuts are not planned anew."
     if prepared.layout.free or not counted:
         return _chosen(subject, list(_neighbours(subject)), False, "No stage can give or take a unit.")
     counts = _counts(subject, counted)
@@ -44,8 +46,9 @@ def runner_up(subject: Subject) -> tuple[OtherCut | None, str]:
 
 def unlimited(subject: Subject) -> tuple[OtherCut | None, bool | None]:
     """The best cut without a limit of memory, where it is faster; and whether there is one, None where unknown."""
-    answer = without_limit(subject.solved, subject.request).solution
-    if answer.assignment is None or isinstance(answer, Infeasible):
+    freed = subject.solved if subject.uneven else without_limit(subject.solved, subject.request)
+    answer = freed.solution
+    if freed is subject.solved or answer.assignment is None or isinstance(answer, Infeasible):
         return None, None
     found = evaluate(subject.problem, answer.assignment)
     if found.objective_us >= subject.evaluation.objective_us * (1 - TIE):

@@ -15,11 +15,13 @@ from .time import us
 
 
 def one_more(subject: Subject) -> list[MoreLayer]:
-    """What one more layer on each IPU would do, where the model has layers and the plan fits."""
+    """What one more layer would do on each IPU that may have it, where the model has layers, the plan fits, and what a
+    layer takes does not depend on its IPU."""
     lists = list(layer_rows(subject.solved.prepared).values())
-    if not subject.solved.fits or not lists:
+    if not subject.solved.fits or not lists or subject.uneven:
         return []
-    return [_on(subject, _nearest(subject, lists, ipu), ipu) for ipu in range(len(subject.problem.devices))]
+    every = (_on(subject, _nearest(subject, lists, ipu), ipu) for ipu in range(len(subject.problem.devices)))
+    return [more for more in every if more is not None]
 
 
 def _nearest(subject: Subject, lists: list[list[Row]], ipu: int) -> Row:
@@ -41,13 +43,15 @@ def _usual(rows: list[Row]) -> list[Row]:
     return rows[1:-1] or rows
 
 
-def _on(subject: Subject, row: Row, ipu: int) -> MoreLayer:
-    """The copy and the layer are alike, so the copy may as well be the one in front."""
+def _on(subject: Subject, row: Row, ipu: int) -> MoreLayer | None:
+    """The copy and the layer are alike, so the copy may as well be the one in front. None where it may not be there."""
     problem, old = longer(subject.problem, row, 1), subject.assignment
     copy, layer = (ipu,) * row.size, old[row.start : row.stop]
     pair = (*copy, *layer) if old[row.start] > ipu else (*layer, *copy)
     found = evaluate(problem, (*old[: row.start], *pair, *old[row.stop :]))
     before = subject.evaluation
+    if not found.valid:
+        return None
     return MoreLayer(
         ipu=ipu,
         like=subject.problem.units[row.start].name,

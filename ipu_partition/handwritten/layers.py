@@ -52,7 +52,7 @@ def _too_many(side: Side, layers: int) -> Counted:
     left = layers - sum(count for count in side.layers if count != WILDCARD)
     counts = [left // len(wild) if count == WILDCARD else count for count in side.layers]
     counts[wild[-1]] += left % len(wild)
-    homes = [ipu for ipu, count in enumerate(counts) for _ in range(count)][:layers]
+    homes = [ipu for ipu, count in enumerate(counts) for _ in range(min(count, layers))][:layers]
     real = tuple(homes.count(ipu) for ipu in range(side.ipus))
     field = side.field("layers_per_ipu")
     text = (

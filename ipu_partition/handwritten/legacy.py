@@ -50,7 +50,8 @@ def _rename(out: dict[str, Any], say: Say) -> None:
     for old, new in RENAMED.items():
         if old in out:
             value = out.pop(old)
-            out.setdefault(new, value)
+            if out.get(new) is None:
+                out[new] = value
             say(old, f"{old} is an old name of {new}; 0.7.1 refuses it.", False)
 
 

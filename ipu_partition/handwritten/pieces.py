@@ -49,11 +49,13 @@ def _asked(side: Side, training: Side, rule: FamilyRule, layer: Layer, found: li
             found.append(side.finding(field, f"{field} does nothing: {rule.optimum_class} does not look at it."))
         return 1, ()
     if not row.per_mode and side.mode is Mode.INFERENCE:
-        obeyed, _ = _fields(training, layer)
+        obeyed, obeyed_splits = _fields(training, layer)
         if factor not in (1, obeyed):
             text = f"{side.own(name)} is {factor}; {rule.optimum_class} obeys {name}, {obeyed}, in both modes."
             found.append(side.finding(side.own(name), text))
-        factor = obeyed
+        if splits and splits != obeyed_splits:
+            found.append(side.finding(listed, f"{listed} does nothing: {rule.optimum_class} does not look at it."))
+        factor, splits, listed = obeyed, obeyed_splits, training.own(f"serialized_{layer}_splits_per_ipu")
     if splits and row.splits is None:
         text = f"{rule.optimum_class} fails with {listed}; give {name} instead."
         found.append(side.finding(listed, text, fatal=True))

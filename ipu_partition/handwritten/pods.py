@@ -29,10 +29,11 @@ def without_pods(data: Mapping[str, Any], pod: str | None) -> tuple[dict[str, An
     if pod is not None and pod not in entries:
         known = ", ".join(sorted(map(str, entries)))
         raise UsageError(f"No value by machine has an entry {pod!r}, expected one of {known}.")
+    for name, table in tables.items():
+        _check(name, table)
     out, found = dict(data), []
     preferred = pod or _smallest(tables.get("replication_factor", {}))
     for name, table in tables.items():
-        _check(name, table)
         entry = _entry(name, table, pod, preferred)
         value = table[entry]
         if value:
@@ -64,5 +65,5 @@ def _entry(name: str, table: Mapping[str, int], pod: str | None, preferred: str 
 
 def _smallest(table: Mapping[str, Any]) -> str | None:
     """The machine with the fewest replicas of those on which it runs at all."""
-    runs = {key: n for key, n in table.items() if isinstance(n, int) and n > 0} or dict(table)
+    runs = {key: n for key, n in table.items() if n > 0} or dict(table)
     return min(runs, key=lambda key: (runs[key], key), default=None)

@@ -47,7 +47,7 @@ class Side:
 
 
 def side(hand: Handwritten, mode: Mode, replicas: int | None = None) -> Side:
-    """`replicas`: instead of the file's, as IPUTrainer overwrites them."""
+    """`replicas`: instead of the file's."""
     start = _prefix(mode)
     proportions = _value(hand, start, "matmul_proportion")
     copies = replicas or _value(hand, start, "replication_factor")

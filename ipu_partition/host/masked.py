@@ -40,7 +40,6 @@ class MaskedHead:
 
     rule: MaskedTokens
     tokens: int
-    sequence: int
     note: str
     """For the plan."""
 
@@ -62,7 +61,7 @@ def masked_head(rule: FamilyRule | None, model: nn.Module, inputs: Mapping[str, 
             + (f", or --config {masked.config_field}=N." if masked.config_field else ".")
         )
     note = f"{rule.optimum_class} applies its head to {tokens} of {sequence} tokens of a sample ({why})."
-    return MaskedHead(masked, tokens, sequence, note)
+    return MaskedHead(masked, tokens, note)
 
 
 def _tokens(masked: MaskedTokens, config: Any, sequence: int) -> tuple[Any, str]:

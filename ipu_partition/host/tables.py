@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..cost.graph import CostGraph, ParameterCost
 from ..errors import UsageError
 from ..families.table import FamilyRule, Layer, Serialised
-from ..workload import Mode, Serialisation
+from ..workload import Serialisation
 
 LAYERS: tuple[Layer, ...] = ("embedding", "projection")
 MOST_PIECES = 64
@@ -35,12 +35,6 @@ def factor_name(layer: Layer) -> str:
 
 def splits_name(layer: Layer) -> str:
     return f"serialized_{layer}_splits_per_ipu"
-
-
-def config_prefix(rule: FamilyRule, layer: Layer, mode: Mode) -> str:
-    """`inference_` where inference obeys a field of its own; '' where the class reads that of training."""
-    how = rule.serialised.get(layer)
-    return "inference_" if mode is Mode.INFERENCE and how is not None and how.per_mode else ""
 
 
 def serialisation_choices(rule: FamilyRule | None, graph: CostGraph) -> dict[str, tuple[int, ...]]:

@@ -34,7 +34,8 @@ class Placement:
     ipus: int | None = None
     """Number of IPUs; None: the workload's."""
     homes: tuple[int, ...] = ()
-    """IPU of each unit, whose available-memory proportion it gets; empty: the least that any IPU has."""
+    """IPU of each unit, whose available-memory proportion it gets; empty: it takes the memory of the least that any IPU
+    has, and the time of the greatest."""
 
 
 ANYWHERE = Placement()

@@ -395,3 +395,34 @@ def test_a_shorter_cycle_that_makes_fewer_samples_is_not_ours() -> None:
     assert theirs.predicted is not None
     assert ours.predicted.samples_per_second >= theirs.predicted.samples_per_second
     assert found.verdict("training") is Verdict.EQUAL
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"layers_per_ipu": [1, 1], "serialized_embedding_splits_per_ipu": [0, 0]},
+        {"layers_per_ipu": [2**31 - 1, -1]},
+        {"layers_per_ipu": [1, 1], "replication_factor": {"pod4": None, "pod16": "x"}},
+    ],
+    ids=["no pieces at all", "as many layers as a number holds", "a table of other things"],
+)
+def test_hostile_numbers_are_refused_or_found_wrong(config: dict[str, Any]) -> None:
+    try:
+        plan = check("google/mt5-small", config, config=SMALL.get("mt5"), sequence_length=16)
+    except UsageError:
+        return
+    assert plan.findings
+
+
+def test_inference_looks_at_the_training_factor_alone_where_the_class_does() -> None:
+    base: dict[str, Any] = {"layers_per_ipu": [3, 3], "gradient_accumulation_steps": 64}
+    ignored = _bert(
+        {**base, "embedding_serialization_factor": 2, "inference_serialized_embedding_splits_per_ipu": [1, 1]}
+    )
+    assert not _fatal(ignored)
+    assert ignored.inference is not None
+    assert ignored.inference.workload.embedding_serialization_factor == 2
+    assert any("does nothing" in finding.text for finding in ignored.findings)
+    broken = _bert({**base, "serialized_embedding_splits_per_ipu": [1, 1]})
+    assert {field for _, field in _fatal(broken)} == {"serialized_embedding_splits_per_ipu"}
+    assert {mode for mode, _ in _fatal(broken)} == {None}

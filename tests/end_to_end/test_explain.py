@@ -343,3 +343,10 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_does_not_fit_exits_3(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "--model", "gpt2", "--ipus", "1", "--mode", "training", "--micro-batch-size", "8"]) == 3
     assert "does not fit" in capsys.readouterr().out
+
+
+def test_what_depends_on_the_ipu_is_not_guessed() -> None:
+    """Where proportions differ, other cuts would have to be costed anew: nothing is said of them."""
+    request, found = solved("gpt2", ipus=2, layers=(2, 3), matmul_proportion=(0.6, 0.02))
+    said = explain_mode(request, found)
+    assert (said.memory_decides, said.unlimited, said.one_more, said.room) == (None, None, [], [])
