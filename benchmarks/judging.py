@@ -20,7 +20,7 @@ from benchmarks.records import Record
 from ipu_partition.demands import Demands
 from ipu_partition.errors import PartitionError
 from ipu_partition.layout import layer_units
-from ipu_partition.machine import Machine, device_terms, gaps_beside, machine, make_problem, update_us
+from ipu_partition.machine import Machine, device_terms, machine, make_problem, needed_bytes, update_us
 from ipu_partition.machine.constants import MEMORY, TIME, MemoryModel, TimeModel
 from ipu_partition.rates import throughput
 from ipu_partition.solve import Solved, attempt, solve_for, workload
@@ -61,8 +61,7 @@ class Judged:
     @property
     def needed_bytes(self) -> list[int]:
         """All terms and the gaps, on each IPU: beyond the capacity, it runs out of memory."""
-        totals = [sum(terms.values()) for terms in self.terms]
-        return [total + gaps_beside(self.solved.costing, total) for total in totals]
+        return [needed_bytes(self.solved.costing, sum(terms.values())) for terms in self.terms]
 
 
 @contextmanager

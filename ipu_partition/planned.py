@@ -9,7 +9,7 @@ from .assemble import mode_plan
 from .fit import Fitted, fit
 from .host.tables import factor_name, splits_name
 from .levers import SHAPES, Trials, described, levers, option, plain, text_of
-from .machine import Machine, gaps_beside, peak_bytes
+from .machine import Machine, needed_bytes, peak_bytes
 from .overrule import idle_pins
 from .plan_parts import Applied, Fitting, ModePlan
 from .prepare import Prepared
@@ -153,8 +153,7 @@ def warnings(solved: Solved, request: Request, kind: Machine) -> list[str]:
             f"The optimizer state is kept in host memory: on chip, the fullest IPU would lack {lack:,} bytes. "
             "Say where it must be with optimizer_state_offchip."
         )
-    peak = peak_bytes(solved.evaluation)
-    share = (peak + gaps_beside(solved.costing, peak)) / kind.capacity_bytes
+    share = needed_bytes(solved.costing, peak_bytes(solved.evaluation)) / kind.capacity_bytes
     if solved.fits and share > TIGHT:
         found.append(
             f"The fullest IPU is predicted at {share:.1%} of its memory. That is within the error of the model: it may "

@@ -11,7 +11,8 @@ from ..assemble import mode_plan
 from ..blocks import blocks_of
 from ..errors import UsageError
 from ..families import FamilyRule
-from ..handwritten import LAYERS, Side, counted, pieces
+from ..handwritten import Side, counted, pieces
+from ..host.tables import LAYERS, factor_name, splits_name
 from ..layout import layer_units
 from ..levers import SHAPES, Trials, levers, option
 from ..machine import schedule
@@ -79,9 +80,7 @@ def _placed(opened: Opened, prepared: Prepared, request: Request) -> tuple[Solve
 
 def _field(one: Side, text: str) -> str:
     """The key that an error is about."""
-    named = [
-        name for layer in LAYERS for name in (f"{layer}_serialization_factor", f"serialized_{layer}_splits_per_ipu")
-    ]
+    named = [name for layer in LAYERS for name in (factor_name(layer), splits_name(layer))]
     found = next((name for name in named if name in text), None)
     return one.field(found or "layers_per_ipu")
 

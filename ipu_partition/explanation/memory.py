@@ -8,7 +8,7 @@ from planners import Evaluation, Stage
 from planners.problem import Schedule
 from planners.stages import stash_depth
 
-from ..machine import device_terms, gaps_beside
+from ..machine import device_terms, needed_bytes, units_on
 from ..solve import Solved
 from .document import Fullest, Term
 
@@ -31,8 +31,7 @@ def fullest(solved: Solved, evaluation: Evaluation) -> Fullest:
 
 def used_bytes(solved: Solved, evaluation: Evaluation, ipu: int) -> int:
     """All terms of an IPU, and the gaps."""
-    total = evaluation.devices[ipu].memory.total
-    return total + gaps_beside(solved.costing, total)
+    return needed_bytes(solved.costing, evaluation.devices[ipu].memory.total)
 
 
 def _source(solved: Solved, evaluation: Evaluation, ipu: int, term: str) -> str:
@@ -48,20 +47,20 @@ def _source(solved: Solved, evaluation: Evaluation, ipu: int, term: str) -> str:
     if term in ("stash", "received"):
         return _stashed(solved, evaluation, ipu)
     if term == "weight_update":
-        return f"while {_updated(solved, stages)} is updated"
-    return _shares(_holders(solved, stages, term))
+        return f"while {_updated(solved, units_on(evaluation, ipu))} is updated"
+    return _shares(_holders(solved, units_on(evaluation, ipu), term))
 
 
-def _updated(solved: Solved, stages: list[Stage]) -> str:
-    problem, units = solved.costing.problem, [u for s in stages for u in range(s.start, s.stop)]
+def _updated(solved: Solved, units: tuple[int, ...]) -> str:
+    problem = solved.costing.problem
     largest = [(problem.units[u].update_bytes, _name(solved, u)) for u in units]
     largest += [(g.update_bytes, g.name) for g in problem.groups if not set(g.members).isdisjoint(units)]
     return max(largest, key=lambda item: item[0])[1]
 
 
-def _holders(solved: Solved, stages: list[Stage], term: str) -> Mapping[str, int]:
+def _holders(solved: Solved, units: tuple[int, ...], term: str) -> Mapping[str, int]:
     """What holds bytes of a term that is always there."""
-    costing, units = solved.costing, [u for s in stages for u in range(s.start, s.stop)]
+    costing = solved.costing
     found = {_name(solved, u): {**costing.units[u].resident, **costing.units[u].code}.get(term, 0) for u in units}
     for group, terms in zip(costing.problem.groups, costing.groups, strict=True):
         if not set(group.members).isdisjoint(units):
@@ -86,15 +85,10 @@ def _stashed(solved: Solved, evaluation: Evaluation, ipu: int) -> str:
     depths = {
         s: stash_depth(problem.schedule, last, s, s) for s, stage in enumerate(evaluation.stages) if stage.device == ipu
     }
-    kept = [
-        (problem.units[u].checkpoint_bytes, s)
-        for s, stage in enumerate(evaluation.stages)
-        if stage.device == ipu and problem.schedule is Schedule.TRAINING
-        for u in range(stage.start, stage.stop)
-        if problem.units[u].checkpoint_bytes
-    ]
+    training = problem.schedule is Schedule.TRAINING
+    kept = sum(problem.units[u].checkpoint_bytes > 0 for u in units_on(evaluation, ipu)) if training else 0
     deepest = max(depths.values())
-    text = f"{len(kept)} checkpoints and " if kept else ""
+    text = f"{kept} checkpoints and " if kept else ""
     return f"{text}what arrives from other stages, kept {deepest} micro-batches deep"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from planners import Evaluation
 
-from ..machine import time
+from ..machine import time, units_on
 from ..solve import Solved
 from .document import Slowest, TimePart, Worker
 
@@ -17,7 +17,7 @@ SHOWN = 3
 def slowest(solved: Solved, evaluation: Evaluation) -> Slowest:
     """The IPU whose time is the cycle, or the greatest part of the latency."""
     ipu = max(range(len(evaluation.devices)), key=lambda i: (evaluation.devices[i].time_us, -i))
-    load, units = evaluation.devices[ipu], _units(evaluation, ipu)
+    load, units = evaluation.devices[ipu], units_on(evaluation, ipu)
     problem = solved.costing.problem
     forward = sum(problem.units[u].forward_us for u in units)
     backward = sum(problem.units[u].backward_us for u in units)
@@ -29,10 +29,6 @@ def slowest(solved: Solved, evaluation: Evaluation) -> Slowest:
         parts=[TimePart(name=name, us=us(value)) for name, value in parts.items() if value],  # type: ignore[arg-type]
         workers=_workers(solved, units, forward, again),
     )
-
-
-def _units(evaluation: Evaluation, ipu: int) -> tuple[int, ...]:
-    return tuple(u for stage in evaluation.stages if stage.device == ipu for u in range(stage.start, stage.stop))
 
 
 def _workers(solved: Solved, units: Iterable[int], forward_us: float, again_us: float) -> list[Worker]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .layers import Counted, counted
-from .pieces import LAYERS, Pieces, pieces
+from .pieces import Pieces, pieces
 from .read import Handwritten, Source, read
 from .sides import Side, side
 
-__all__ = ["LAYERS", "Counted", "Handwritten", "Pieces", "Side", "Source", "counted", "pieces", "read", "side"]
+__all__ = ["Counted", "Handwritten", "Pieces", "Side", "Source", "counted", "pieces", "read", "side"]

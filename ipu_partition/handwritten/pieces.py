@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..cost import CostGraph
 from ..families.table import FamilyRule, Layer, Serialised
+from ..host.tables import LAYERS, factor_name, splits_name, table_parameter
 from ..plan_parts import Finding
 from ..workload import Mode, Serialisation
 from .sides import Side
@@ -33,7 +34,6 @@ def pieces(side: Side, training: Side, rule: FamilyRule, graph: CostGraph) -> Pi
     return Pieces(made, tuple(found))
 
 
-LAYERS: tuple[Layer, ...] = ("embedding", "projection")
 Asked = tuple[int, tuple[int, ...]]
 """Pieces, and those on each IPU."""
 
@@ -42,7 +42,7 @@ def _asked(side: Side, training: Side, rule: FamilyRule, layer: Layer, found: li
     """What the class reads, and what it does not."""
     factor, splits = _fields(side, layer)
     row = rule.serialised.get(layer)
-    name, listed = f"{layer}_serialization_factor", side.own(f"serialized_{layer}_splits_per_ipu")
+    name, listed = factor_name(layer), side.own(splits_name(layer))
     if row is None:
         if factor > 1 or splits:
             field = listed if splits else side.own(name)
@@ -55,7 +55,7 @@ def _asked(side: Side, training: Side, rule: FamilyRule, layer: Layer, found: li
             found.append(side.finding(side.own(name), text))
         if splits and splits != obeyed_splits:
             found.append(side.finding(listed, f"{listed} does nothing: {rule.optimum_class} does not look at it."))
-        factor, splits, listed = obeyed, obeyed_splits, training.own(f"serialized_{layer}_splits_per_ipu")
+        factor, splits, listed = obeyed, obeyed_splits, training.own(splits_name(layer))
     if splits and row.splits is None:
         text = f"{rule.optimum_class} fails with {listed}; give {name} instead."
         found.append(side.finding(listed, text, fatal=True))
@@ -89,7 +89,7 @@ def _possible(
         f"{factor} pieces do not divide the {rows} rows of {row.parameter}; those that do are "
         f"{', '.join(map(str, dividing[:_SHOWN]))}{more}. Predicted with {below}."
     )
-    field = f"serialized_{layer}_splits_per_ipu" if splits else f"{layer}_serialization_factor"
+    field = splits_name(layer) if splits else factor_name(layer)
     field = side.own(field) if row.per_mode else field
     found.append(side.finding(field, text, fatal=True))
     return below, ()
@@ -97,5 +97,5 @@ def _possible(
 
 def _rows(row: Serialised, graph: CostGraph) -> int:
     """Of the table; 0 where the graph does not have it."""
-    tables = (p for p in graph.parameters.values() if row.parameter in (p.name, *p.aliases))
-    return next((p.rows for p in tables), 0)
+    parameter = table_parameter(graph, row.parameter)
+    return 0 if parameter is None else parameter.rows

@@ -45,7 +45,7 @@ def serialisation_choices(rule: FamilyRule | None, graph: CostGraph) -> dict[str
         how = rule.serialised.get(layer) if rule else None
         if how is None or how.fails or (how.if_tied == "refused" and rule and _is_tied(rule, graph)):
             continue
-        parameter = _parameter(graph, how.parameter)
+        parameter = table_parameter(graph, how.parameter)
         if parameter is not None and (factors := _factors(how, parameter)):
             found[factor_name(layer)] = factors
     return found
@@ -68,7 +68,7 @@ def _table(rule: FamilyRule | None, graph: CostGraph, layer: Layer, pieces: int,
             "--target optimum with a model that has such a class."
         )
     how = rule.serialised.get(layer)
-    parameter = _parameter(graph, how.parameter) if how else None
+    parameter = table_parameter(graph, how.parameter) if how else None
     if how is None or parameter is None:
         other = " or ".join(serialisation_choices(rule, graph)) or "none"
         raise UsageError(
@@ -99,11 +99,12 @@ def _check(rule: FamilyRule, graph: CostGraph, how: Serialised, option: str, spl
 
 def _is_tied(rule: FamilyRule, graph: CostGraph) -> bool:
     """Whether two of the class's tables are one parameter."""
-    found = [_parameter(graph, how.parameter) for how in rule.serialised.values()]
+    found = [table_parameter(graph, how.parameter) for how in rule.serialised.values()]
     return len({p.name for p in found if p}) < sum(p is not None for p in found)
 
 
-def _parameter(graph: CostGraph, name: str) -> ParameterCost | None:
+def table_parameter(graph: CostGraph, name: str) -> ParameterCost | None:
+    """The parameter of that name, or tied to it; None where the graph has none."""
     return next((p for p in graph.parameters.values() if name in (p.name, *p.aliases)), None)
 
 

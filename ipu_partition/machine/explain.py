@@ -38,10 +38,14 @@ def gaps_beside(costing: Costing, total_bytes: int) -> int:
     return gaps_bytes(total_bytes, costing.memory_model)
 
 
+def needed_bytes(costing: Costing, total_bytes: int) -> int:
+    """What an IPU whose terms sum to `total_bytes` must hold: them and the gaps."""
+    return total_bytes + gaps_beside(costing, total_bytes)
+
+
 def lacking_bytes(costing: Costing, evaluation: Evaluation) -> int:
     """What the fullest IPU lacks, gaps included; 0 where everything fits."""
-    peak = peak_bytes(evaluation)
-    return max(0, peak + gaps_beside(costing, peak) - costing.machine.capacity_bytes)
+    return max(0, needed_bytes(costing, peak_bytes(evaluation)) - costing.machine.capacity_bytes)
 
 
 def peak_bytes(evaluation: Evaluation | None) -> int:
