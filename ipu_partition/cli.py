@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from .commands.common import INTERNAL, INTERRUPTED, one_line
 from .errors import PartitionError, UsageError
 
-COMMANDS = ("check", "compare", "explain", "models")
+COMMANDS = ("batch", "check", "compare", "diff", "explain", "models", "push", "schema", "show")
 """Words that may come first; anything else plans a model."""
 
 

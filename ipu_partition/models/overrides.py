@@ -27,6 +27,7 @@ def parse(overrides: Mapping[str, object]) -> dict[str, Any]:
     """
     values = {name: _value(name, value) for name, value in overrides.items()}
     check_nesting(values, "the configuration override")
+    _check_finite(values)
     check_fields(values, "the configuration override")
     return values
 
@@ -77,6 +78,14 @@ def _value(name: str, value: object) -> object:
 def _check_plain(name: str, value: object) -> None:
     if value is not None and not isinstance(value, (bool, int, float, list, tuple, Mapping)):
         raise UsageError(f"The value of {name!r} is a {type(value).__name__}, expected a number, word or list.")
+
+
+def _check_finite(values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"The value of {name!r} is nothing JSON can say ({error}).") from None
 
 
 def _known_names(config_class: type) -> set[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from ..structure import digest_of
 
 if TYPE_CHECKING:
     from torch import fx
@@ -72,14 +73,6 @@ class TracedModel:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of parameter names and shapes: what a model must match for a plan to apply to it."""
-        digest = hashlib.sha256()
-        for name, shape in sorted(self._shapes()):
-            digest.update(f"{name}:{shape}\n".encode())
-        return digest.hexdigest()[:16]
-
-    def _shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        for parameter in self.parameters.values():
-            if not parameter.buffer:
-                for name in (parameter.name, *parameter.aliases):
-                    yield name, parameter.shape
+        """Digest of parameter names, shapes and ties, as `structure_of` gives it for a live model."""
+        own = {id(p): p for p in self.parameters.values() if not p.buffer}
+        return digest_of(((p.name, *p.aliases), p.shape) for p in own.values())

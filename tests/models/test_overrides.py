@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,8 @@ def test_values_are_read_as_json_else_as_text(text: str, value: object) -> None:
 
 @given(st.text())
 def test_any_text_is_read_or_refused(text: str) -> None:
-    parse({"field": text})
+    with suppress(UsageError):
+        json.dumps(parse({"field": text}), allow_nan=False)
 
 
 @pytest.mark.parametrize("value", [object(), {1}, b"x", "[" * 100_000])
