@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from .api import explain, partition
     from .checked import check
     from .compared import Comparison, compare
-    from .ipu_config import IPUConfig
+    from .ipu_config import IPUConfig, IPUConfigError
     from .plan import PartitionPlan
 
 __version__ = "0.1.0"
 __all__ = [
     "Comparison",
     "IPUConfig",
+    "IPUConfigError",
     "PartitionError",
     "PartitionPlan",
     "TraceError",
@@ -43,6 +44,7 @@ _LAZY = {
     "Comparison": "compared",
     "PartitionPlan": "plan",
     "IPUConfig": "ipu_config",
+    "IPUConfigError": "ipu_config",
 }
 
 

@@ -21,22 +21,26 @@ def config_values(plan: PartitionPlan) -> dict[str, Any]:
     return {
         **_split(training, "", plan.expressible),
         **_split(inference, "inference_", plan.expressible),
-        **_training(training),
+        **_training(training, plan.expressible),
         "inference_device_iterations": inference.device_iterations,
     }
 
 
 def _split(mode: ModePlan, prefix: str, expressible: bool) -> dict[str, Any]:
     work = mode.workload
-    exact = expressible and mode.layers_per_ipu is not None
     return {
-        f"{prefix}layers_per_ipu": mode.layers_per_ipu if exact else [-1],
+        f"{prefix}layers_per_ipu": _layers(mode, expressible) or [-1],
         f"{prefix}ipus_per_replica": work.ipus,
         f"{prefix}matmul_proportion": work.matmul_proportion,
         f"{prefix}replication_factor": work.replicas,
         **_pieces(work, prefix, "embedding"),
         **_pieces(work, prefix, "projection"),
     }
+
+
+def _layers(mode: ModePlan, expressible: bool) -> list[int] | None:
+    """None where the file cannot say them."""
+    return mode.layers_per_ipu if expressible else None
 
 
 def _pieces(work: WorkloadInfo, prefix: str, layer: str) -> dict[str, Any]:
@@ -47,22 +51,23 @@ def _pieces(work: WorkloadInfo, prefix: str, layer: str) -> dict[str, Any]:
     return {f"{prefix}{layer}_serialization_factor": getattr(work, f"{layer}_serialization_factor")}
 
 
-def _training(mode: ModePlan) -> dict[str, Any]:
+def _training(mode: ModePlan, expressible: bool) -> dict[str, Any]:
     from ..workload import PRECISIONS
 
     work = mode.workload
     precision = PRECISIONS.get(work.precision)
     return {
         "enable_half_partials": precision is None or precision.half_partials,
-        "gradient_accumulation_steps": _accumulation(mode),
+        "gradient_accumulation_steps": _accumulation(mode, expressible),
         "optimizer_state_offchip": work.optimizer_state_offchip,
         "recompute_checkpoint_every_layer": work.recompute_checkpoint_every_layer,
         "replicated_tensor_sharding": work.replicated_tensor_sharding,
     }
 
 
-def _accumulation(mode: ModePlan) -> int:
-    """At least 2 F - 1, F = the pipeline length. Source: graphcore/poptorch:popart_compiler/source/Compiler.cpp
-    `initSession`."""
-    least = 2 * mode.pipeline_length - 1
+def _accumulation(mode: ModePlan, expressible: bool) -> int:
+    """At least 2 F - 1, F = the pipeline length; that of even shares where the file says no more, which may have layers
+    on IPUs that the plan leaves idle. Source: graphcore/poptorch:popart_compiler/source/Compiler.cpp `initSession`."""
+    even = 1 if _layers(mode, expressible) else mode.workload.ipus
+    least = 2 * max(mode.pipeline_length, even) - 1
     return max(least, mode.minimum_accumulation, mode.workload.gradient_accumulation or 1)

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from .layers import Counted, counted
+from .legacy import translated
 from .pieces import Pieces, pieces
-from .read import Handwritten, Source, read
+from .read import Handwritten, Source, contents, read
 from .sides import Side, side
 
-__all__ = ["Counted", "Handwritten", "Pieces", "Side", "Source", "counted", "pieces", "read", "side"]
+__all__ = [
+    "Counted",
+    "Handwritten",
+    "Pieces",
+    "Side",
+    "Source",
+    "contents",
+    "counted",
+    "pieces",
+    "read",
+    "side",
+    "translated",
+]

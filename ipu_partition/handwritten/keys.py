@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 
 RENAMED: Mapping[str, str] = {"embedding_serialization": "embedding_serialization_factor"}
@@ -84,3 +85,19 @@ MODEL_KEYS = frozenset(
 
 Source: `sorted(BaseConfig().to_dict())` of optimum 1.6.1 with transformers 4.29.2, less the fields of IPUConfig.
 """
+
+
+def why_not(key: str) -> str:
+    """The end of a sentence that refuses `key`: what became of it, or what may have been meant."""
+    if key in RENAMED:
+        return f"; it is an old name of {RENAMED[key]}"
+    if key in DEPRECATED:
+        return f"; it is deprecated and does nothing: {DEPRECATED[key]}"
+    if key in REMOVED:
+        return f"; it belongs to earlier releases ({REMOVED[key]})"
+    if key in MODEL_KEYS:
+        return "; it belongs to a model's configuration, and optimum-graphcore drops it without a word"
+    from ..ipu_config import Fields
+
+    close = difflib.get_close_matches(key[:80], Fields.model_fields, 1)
+    return f"; did you mean {close[0]}?" if close else ""

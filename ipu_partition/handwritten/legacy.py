@@ -97,17 +97,26 @@ def _ones(out: dict[str, Any], say: Say) -> None:
 def _proportions(out: dict[str, Any], say: Say) -> None:
     for key in _PROPORTIONS:
         value = out.get(key)
-        if key != _PROPORTIONS[0] and not value:  # as if it were not there
+        if key != _PROPORTIONS[0] and not value:
+            _missing(out, key, say)
             continue
         if isinstance(value, list) and len(value) == 1 and _ipus(out, key) != 1:
             out[key] = value = value[0]
             say(key, f"{key} is one value in a list for several IPUs, which 0.7.1 refuses; read as {value!r}.", False)
         if isinstance(value, list):
+            if any(type(one) is int for one in value):
+                say(key, f"{key} holds whole numbers, on which 0.7.1 fails later; read as floats.", False)
             out[key] = [_legal(key, one, say) for one in value]
         elif value is not None:
             if type(value) is int:
                 say(key, f"{key} is {value}, on which 0.7.1 fails later; it wants {float(value)}.", False)
             out[key] = _legal(key, value, say)
+
+
+def _missing(out: dict[str, Any], key: str, say: Say) -> None:
+    """0.7.1 reads whatever is empty as if it were not there."""
+    if out.get(key) in (0, []) and out[key] is not False:
+        say(key, f"{key} is {out.pop(key)}, which 0.7.1 takes for missing; it follows {_PROPORTIONS[0]}.", False)
 
 
 def _refused(out: dict[str, Any], say: Say) -> None:
@@ -133,4 +142,4 @@ def _legal(key: str, value: Any, say: Say) -> Any:
         return nearest
     if value < _LEAST_PROPORTION:
         say(key, f"{key} is {value:g}; below {_LEAST_PROPORTION} control code grows and may run out of memory.", False)
-    return value
+    return float(value)

@@ -43,8 +43,13 @@ def read(source: Source, pod: str | None = None) -> Handwritten:
         return _handwritten("the configuration", source, pod)
     if isinstance(source, str | os.PathLike):
         file = _file(os.fspath(source))
-        return _handwritten(str(file), read_object(file, _WHAT), pod)
+        return _handwritten(str(file), contents(file), pod)
     raise UsageError(f"The configuration is a {type(source).__name__}, expected a file, a folder or a mapping.")
+
+
+def contents(file: Path) -> dict[str, Any]:
+    """The object in a file of the size that a configuration may have. UsageError where there is none."""
+    return read_object(file, _WHAT, _LARGEST_FILE_BYTES)
 
 
 def _file(name: str) -> Path:

@@ -78,9 +78,9 @@ def test_keys_that_optimum_refuses_are_fatal_and_those_it_drops_are_not() -> Non
     ("given", "used", "fatal"),
     [
         ([2.5, 0.2], [1.0, 0.2], [True]),
-        ([0, 0.2], [0.05, 0.2], [True]),
+        ([0, 0.2], [0.05, 0.2], [True, False]),
         ([0.04, 0.2], [0.04, 0.2], [False]),
-        ([1, 0.2], [1.0, 0.2], []),
+        ([1, 0.2], [1.0, 0.2], [False]),
         (1, 1.0, [False]),
         (-3, 0.05, [True, False]),
     ],
