@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, JsonValue, PrivateAttr, ValidationError, model_validator
 
-from .document import Count, Document, Flag, Number, Positive, canonical_json, describe, parse_object, read_object
+from .document import (
+    Count,
+    Document,
+    Flag,
+    Number,
+    Positive,
+    canonical_json,
+    describe,
+    digest,
+    parse_object,
+    read_object,
+)
 from .errors import UsageError
+from .migrations import FINGERPRINT, FIRST_SEALED, SCHEMA_VERSION, migrated, version_of
 from .plan_parts import (
     Adapter,
     Applied,
@@ -37,6 +49,7 @@ if TYPE_CHECKING:
     import torch
 
     from .explanation import Explanation
+    from .hub import Pushed
     from .ipu_config import IPUConfig
 
 __all__ = [
@@ -44,6 +57,7 @@ __all__ = [
     "Applied",
     "AuditInfo",
     "Baseline",
+    "Basis",
     "Block",
     "Checkpoint",
     "Finding",
@@ -63,7 +77,6 @@ __all__ = [
     "WorkloadInfo",
 ]
 
-SCHEMA_VERSION: Final = 1
 PLAN_NAME = "ipu_partition_plan.json"
 _WHAT = "a plan written by ipu-partition"
 
@@ -78,10 +91,13 @@ class ModelInfo(Document):
     hub_id: str | None = None
     revision: str | None = None
     model_type: str | None = None
+    config: dict[str, JsonValue] = Field(default_factory=dict)
+    """Fields of the configuration that the user set."""
     parameters: Count
     transformers_version: str | None = None
     """The version that was traced; None for a model that is not from transformers."""
     fingerprint: str
+    """`structure_of` the module that was traced, by which `apply` tells it from others."""
     shapes: dict[str, int | float | list[int] | dict[str, str]]
     """Sizes the plan is made for; `example_inputs` gives type and shape of tensors the user gave."""
 
@@ -117,6 +133,23 @@ class AuditInfo(Document):
     """Ops whose shape depends on tensor values, costed at the most it can be."""
 
 
+def shapes_of(shapes: Mapping[str, Any]) -> str:
+    """The fingerprint of the sizes a plan is made for."""
+    return digest(canonical_json(shapes))
+
+
+class Basis(Document):
+    """What the numbers of a plan rest on, as fingerprints. Where one is no longer ours, the plan is stale."""
+
+    model: str
+    """Names and shapes of the parameters; `ModelInfo.fingerprint`."""
+    shapes: str
+    machine: str
+    """The numbers of the machine."""
+    rules: str
+    """The rules of cost."""
+
+
 @dataclass(frozen=True, slots=True)
 class Background:
     """What a plan comes from, as long as the process lives: no part of what it says."""
@@ -128,7 +161,9 @@ class Background:
 
 
 class PartitionPlan(Document):
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
+    basis: Basis | None = None
+    """None: not known, as in documents before version 2."""
     model: ModelInfo
     machine: MachineInfo
     target: Literal["optimum", "poptorch"]
@@ -161,6 +196,10 @@ class PartitionPlan(Document):
             raise ValueError("expressible is true and there is no optimum_class")
         for name, plan in modes.items():
             self._check_overrides(name, plan)
+        if self.basis is not None and self.basis.model != self.model.fingerprint:
+            raise ValueError("basis and model name different models")
+        if self.basis is not None and self.basis.shapes != shapes_of(self.model.shapes):
+            raise ValueError("basis and model name different shapes")
         return self
 
     def _check_overrides(self, name: ModeName, plan: ModePlan) -> None:
@@ -203,42 +242,79 @@ class PartitionPlan(Document):
             )
         return self._background.explain()
 
+    @property
+    def stale(self) -> str | None:
+        """Why the numbers are no longer those this version would give; None where they are."""
+        from .basis import cost_rules, machine_numbers
+
+        if self.basis is None:
+            return "it does not say which rules of cost it was made with"
+        if self.basis.rules != cost_rules():
+            return f"it was made with other rules of cost ({self.basis.rules}) than these ({cost_rules()})"
+        if machine_numbers(self.machine.name) not in (None, self.basis.machine):
+            return f"it was made with other numbers of the machine {self.machine.name!r} than these"
+        return None
+
     def to_dict(self) -> dict[str, Any]:
-        return self.model_dump(mode="json")
+        return {**self.model_dump(mode="json"), FINGERPRINT: self.fingerprint()}
 
     def to_json(self) -> str:
         return canonical_json(self.to_dict())
 
     def fingerprint(self) -> str:
         """16 hex digits that depend on all the plan says except the seconds the planner took."""
-        data = self.to_dict()
+        data = self.model_dump(mode="json")
         for name in self.modes():
             del data[name]["solution"]["seconds"]
-        return hashlib.sha256(canonical_json(data).encode("ascii")).hexdigest()[:16]
+        return digest(canonical_json(data))
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], origin: str = "the plan") -> PartitionPlan:
-        """UsageError where `data` is not a plan this version reads."""
-        version = data.get("schema_version")
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise UsageError(
-                f"{origin} has schema_version {version}, this ipu-partition reads up to {SCHEMA_VERSION}; upgrade it."
-            )
+    def json_schema(cls) -> dict[str, Any]:
+        """The JSON schema of what :meth:`to_dict` gives."""
+        schema = super().json_schema()
+        seal = {"description": "Of all else but the seconds.", "pattern": "^[0-9a-f]{16}$", "type": "string"}
+        schema["properties"][FINGERPRINT] = seal
+        schema["required"].append(FINGERPRINT)
+        return schema
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], origin: str = "the plan", *, stale: bool = False) -> PartitionPlan:
+        """UsageError where `data` is no plan, was edited after it was written, or, unless `stale` is true, was made
+        with other rules of cost than these."""
+        if not isinstance(data, Mapping):
+            raise UsageError(f"{origin} is a {type(data).__name__}, expected the contents of {_WHAT}.")
+        sealed = version_of(data, origin) >= FIRST_SEALED
+        values = migrated(data, origin)
+        seal = values.pop(FINGERPRINT, None)
         try:
-            return cls.model_validate(data)
+            plan = cls.model_validate(values)
         except ValidationError as error:
             raise UsageError(f"{origin} is not {_WHAT}: {describe(error)}. Make the plan again.") from error
+        if sealed and seal != plan.fingerprint():
+            raise UsageError(
+                f"{origin} was edited: its fingerprint is {ascii(seal)[:60]}, its content has {plan.fingerprint()!r}. "
+                "Make the plan again; what you want otherwise is an option of ipu-partition."
+            )
+        if not stale and (reason := plan.stale):
+            raise UsageError(
+                f"{origin} is stale: {reason}. Make the plan again; `ipu-partition show` still displays it."
+            )
+        return plan
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> PartitionPlan:
-        """UsageError where `text` is not a plan this version reads."""
-        return cls.from_dict(parse_object(text, "the text", _WHAT))
+    def from_json(cls, text: str | bytes, *, stale: bool = False) -> PartitionPlan:
+        """As :meth:`from_dict`; UsageError where `text` is no JSON."""
+        if not isinstance(text, str | bytes):
+            raise UsageError(f"The text is a {type(text).__name__}, expected {_WHAT}.")
+        return cls.from_dict(parse_object(text, "the text", _WHAT), stale=stale)
 
     @classmethod
-    def load(cls, path: str | Path) -> PartitionPlan:
-        """Read a plan from its file or from the folder it was saved in; UsageError where that fails."""
+    def load(cls, path: str | Path, *, stale: bool = False) -> PartitionPlan:
+        """Read a plan from its file or from the folder it was saved in; UsageError as for :meth:`from_dict`."""
+        if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+            raise UsageError(f"{ascii(path)[:60]} names nothing; expected {_WHAT}: a file, or a folder that holds it.")
         file = Path(path) / PLAN_NAME if Path(path).is_dir() else Path(path)
-        return cls.from_dict(read_object(file, _WHAT), str(file))
+        return cls.from_dict(read_object(file, _WHAT), str(file), stale=stale)
 
     def save(self, directory: str | Path) -> tuple[Path, ...]:
         """Write ipu_config.json, ipu_partition_plan.json and parallelize.py, all or none; return their paths."""
@@ -249,6 +325,51 @@ class PartitionPlan(Document):
         config = self.ipu_config().to_json()
         return write_all(directory, {CONFIG_NAME: config, PLAN_NAME: self.to_json(), MODULE_NAME: python_source(self)})
 
+    def save_pretrained(self, directory: str | Path, *, repo: str | None = None) -> tuple[Path, ...]:
+        """Write a folder as repositories of configurations on the Hub are: ipu_config.json, the plan, a model card,
+        and parallelize.py where the first cannot say the cut. `repo` is the repository that the card names.
+
+        All or none are written; their paths are returned. A README.md that is there stays and is not among them.
+        """
+        from .hub import save
+
+        return save(self, directory, repo=repo).written
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | os.PathLike[str], revision: str | None = None, *, stale: bool = False
+    ) -> PartitionPlan:
+        """Read the plan in a file, a folder, or a repository on the Hub, there at `revision`.
+
+        UsageError where there is none, or as for :meth:`from_dict`.
+        """
+        from .hub import located
+
+        return cls.load(located(source, PLAN_NAME, revision, _WHAT), stale=stale)
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        private: bool | None = None,
+        revision: str | None = None,
+        commit_message: str | None = None,
+        create_pr: bool = False,
+        dry_run: bool = False,
+        force: bool = False,
+        token: str | None = None,
+    ) -> Pushed:
+        """Push what :meth:`save_pretrained` writes to the repository `repo` ("owner/name"), in one commit.
+
+        It is made where it is missing. A README.md that is there stays. A dry run touches no network. UsageError where
+        the plan does not fit, cannot run or is stale (unless `force`), and for whatever the Hub objects to.
+        """
+        from .hub import Ask, push
+
+        message = {} if commit_message is None else {"message": commit_message}
+        ask = Ask(repo, private, revision, create_pr=create_pr, token=token, **message)
+        return push(self, ask, dry_run=dry_run, force=force)
+
     def ipu_config(self) -> IPUConfig:
         """The plan as optimum-graphcore reads it."""
         from .ipu_config import IPUConfig
@@ -256,7 +377,16 @@ class PartitionPlan(Document):
         return IPUConfig.from_plan(self)
 
     def apply(self, model: torch.nn.Module) -> torch.nn.Module:
-        """Begin the plan's blocks on `model` for the mode it is in; needs poptorch (else UsageError)."""
+        """Begin the plan's blocks on `model` for the mode it is in; needs poptorch (else UsageError).
+
+        UsageError, and `model` as it was, where it is not the model of the plan or has blocks already.
+        """
         from .emit.poptorch_live import apply
 
         return apply(self, model)
+
+    def remove(self, model: torch.nn.Module) -> torch.nn.Module:
+        """Undo :meth:`apply`, of this plan or another, and nothing else; UsageError where `model` is not cut."""
+        from .emit.poptorch_live import remove
+
+        return remove(model)

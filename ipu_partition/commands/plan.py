@@ -44,25 +44,41 @@ def _output_options(g: Any) -> None:
     g.add_argument(
         "--output", metavar="DIR", help="write ipu_config.json, ipu_partition_plan.json and parallelize.py there"
     )
+    g.add_argument(
+        "--save-pretrained", metavar="DIR", help="write a folder for the Hub there: ipu_config.json, plan, model card"
+    )
     g.add_argument("--json", action="store_true", help="print the plan document, and nothing else, on stdout")
     g.add_argument("--audit", action="store_true", help="list which operations were counted, ignored or unknown")
 
 
 def run(arguments: Sequence[str]) -> int:
     options = vars(parser().parse_args(attached(arguments)))
-    output, as_json, audit, model = (options.pop(name) for name in ("output", "json", "audit", "model"))
+    output, folder = options.pop("output"), options.pop("save_pretrained")
+    as_json, audit, model = (options.pop(name) for name in ("json", "audit", "model"))
     from ..api import partition
+    from ..emit.files import check_directory
     from ..report.progress import progress
 
-    if output is not None:
-        from ..emit.files import check_directory
-
-        check_directory(output)
+    for directory in (output, folder):
+        if directory is not None:
+            check_directory(directory)
     with interruptible(), progress() as report:
         plan = partition(model, progress=report, **keywords(options))
-    written = plan.save(output) if output is not None else ()
-    _print(plan, as_json, audit, [str(path) for path in written])
+    _print(plan, as_json, audit, [*_saved(plan, output), *_for_the_hub(plan, folder)])
     return FITS if plan.fits else DOES_NOT_FIT
+
+
+def _saved(plan: PartitionPlan, output: str | None) -> list[str]:
+    return [f"wrote {path}" for path in plan.save(output)] if output is not None else []
+
+
+def _for_the_hub(plan: PartitionPlan, folder: str | None) -> list[str]:
+    if folder is None:
+        return []
+    from ..hub import save
+
+    saved = save(plan, folder)
+    return [*(f"wrote {path}" for path in saved.written), *(f"kept {path}, which was there" for path in saved.kept)]
 
 
 def _print(plan: PartitionPlan, as_json: bool, audit: bool, written: Sequence[str]) -> None:
@@ -75,5 +91,5 @@ def _print(plan: PartitionPlan, as_json: bool, audit: bool, written: Sequence[st
     show_plan(plan)
     if audit:
         show(render_audit(plan))
-    for path in written:
-        print(f"wrote {one_line(path)}")
+    for line in written:
+        print(one_line(line))

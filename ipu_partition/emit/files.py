@@ -14,18 +14,20 @@ _FORBIDDEN = frozenset({"config.json"})
 """The model's own configuration: never ours to write."""
 
 
-def write_all(directory: str | Path, texts: Mapping[str, str]) -> tuple[Path, ...]:
+def write_all(directory: str | Path, texts: Mapping[str, str], keep: Iterable[str] = ()) -> tuple[Path, ...]:
     """Write every text under its file name into `directory` (made if missing) and return the paths, by name.
 
-    Files that exist are replaced. On any failure, an interruption included, the folder is as it was before.
+    Files that exist are replaced, except those in `keep`, which stay and are not returned. On any failure, an
+    interruption included, the folder is as it was before.
     Raises UsageError where the folder cannot be written, ValueError for a name that is no plain file name.
     """
     folder = Path(directory)
-    names = sorted(texts)
+    names, kept = sorted(texts), frozenset(keep)
     _check_names(names)
     made = _missing_parents(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        names = [name for name in names if name not in kept or not os.path.lexists(folder / name)]
         _check_targets(folder, names)
         with tempfile.TemporaryDirectory(prefix=".ipu-partition-", dir=folder) as scratch:
             _replace_all(folder, Path(scratch), names, texts)
@@ -73,8 +75,8 @@ def _replace_all(folder: Path, scratch: Path, names: list[str], texts: Mapping[s
     """New texts and copies of the old files are complete in `scratch` before the first file is replaced."""
     for name in names:
         (scratch / f"new-{name}").write_text(texts[name], encoding="utf-8", newline="\n")
-        if (folder / name).exists():
-            shutil.copy2(folder / name, scratch / f"old-{name}")
+        if os.path.lexists(folder / name):
+            shutil.copy2(folder / name, scratch / f"old-{name}", follow_symlinks=False)
     try:
         for name in names:
             os.replace(scratch / f"new-{name}", folder / name)
@@ -87,7 +89,7 @@ def _roll_back(folder: Path, scratch: Path, names: list[str]) -> None:
     for name in names:
         if (scratch / f"new-{name}").exists():
             continue
-        if (scratch / f"old-{name}").exists():
+        if os.path.lexists(scratch / f"old-{name}"):
             os.replace(scratch / f"old-{name}", folder / name)
         else:
             (folder / name).unlink(missing_ok=True)
