@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Unpack
 
+from .basis import cost_rules, machine_numbers
+from .document import digest
 from .errors import UsageError
 from .families import rule_for
 from .machine import Machine, machine
 from .models import ModelSpec, resolve
-from .plan import AuditInfo, Background, Finding, MachineInfo, ModelInfo, OverrideInfo, PartitionPlan
+from .models.overrides import parse
+from .plan import AuditInfo, Background, Basis, Finding, MachineInfo, ModelInfo, OverrideInfo, PartitionPlan, shapes_of
 from .planned import Planned, Workshop, plan_modes
 from .prepare import Prepared, prepare, target_of
 from .request import Options, Request, model_argument
@@ -178,6 +181,7 @@ def document(
     rule = rule_for(spec.architecture)
     first = prepared[0]
     return PartitionPlan(
+        basis=_basis(first, kind),
         model=ModelInfo(
             name=spec.name,
             source=spec.source,
@@ -186,9 +190,10 @@ def document(
             hub_id=spec.hub_id,
             revision=spec.revision,
             model_type=spec.model_type,
+            config=parse(opened.request.config or {}),
             parameters=first.graph.parameter_count,
             transformers_version=_transformers_version() if spec.config is not None else None,
-            fingerprint=first.traced.fingerprint,
+            fingerprint=first.structure,
             shapes=dict(first.shapes),
         ),
         machine=MachineInfo(
@@ -208,6 +213,15 @@ def document(
         training=plans.get(Mode.TRAINING),
         inference=plans.get(Mode.INFERENCE),
         audit=_audit(prepared),
+    )
+
+
+def _basis(prepared: Prepared, kind: Machine) -> Basis:
+    return Basis(
+        model=prepared.structure,
+        shapes=shapes_of(prepared.shapes),
+        machine=machine_numbers(kind.name) or digest(repr(kind)),
+        rules=cost_rules(),
     )
 
 

@@ -57,7 +57,10 @@ def mode_plan(
         stages=_stages(solved),
         blocks=blocks,
         checkpoints=_checkpoints(solved),
-        adapters=[Adapter(kind=a.kind, module=a.module, method=a.method) for a in solved.prepared.layout.adapters],
+        adapters=[
+            *(Adapter(kind=a.kind, module=a.module, method=a.method) for a in solved.prepared.layout.adapters),
+            *solved.prepared.adapters,
+        ],
         ipus=_ipus(solved),
         predicted=_predicted(solved),
         solution=_solution(solved),

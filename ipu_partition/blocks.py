@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .plan_parts import Block
 from .solve import Solved
 
@@ -19,5 +21,21 @@ def blocks_of(solved: Solved) -> list[Block]:
         if spec.module not in ipu_of or (layout.free and found and found[-1].user_id == user_id):
             continue
         ipu = ipu_of[spec.module]
-        found.append(Block(module=spec.module, ipu=ipu, user_id=user_id, alternatives=list(spec.alternatives)))
+        found.append(
+            Block(
+                module=spec.module,
+                ipu=ipu,
+                user_id=user_id,
+                alternatives=list(spec.alternatives),
+                parameters=solved.prepared.elements.get(spec.module),
+                rows=_lengths(solved.prepared.rows, spec.module),
+            )
+        )
     return found
+
+
+def _lengths(rows: Mapping[str, int], module: str) -> list[int]:
+    """Of the lists that the path goes through, outermost first."""
+    names = module.split(".")
+    lists = [".".join(names[:i]) for i, name in enumerate(names) if name.isdigit()]
+    return [rows[name] for name in lists if name in rows]

@@ -11,10 +11,12 @@ from .host.chains import Chained, chained_look_up, chained_product
 from .host.pieces import in_pieces, padded, parts_of, tied
 from .host.tables import Table, splits_name, tables
 from .layout import BlockSpec, Layout
+from .plan_parts import Adapter
 from .prepare import Prepared
 from .workload import Serialisation
 
-NOTE = "Tables in pieces are made by {name} alone, from ipu_config.json; parallelize.py leaves them whole."
+NOTE = "Pieces of {table} are made by {name} alone, from ipu_config.json; parallelize.py leaves them whole."
+CUT_NOTE = NOTE[:-1] + ", and refuses the plain model, where no blocks can begin at them."
 
 
 def as_hosted(prepared: Prepared, wanted: Serialisation, ipus: int) -> Prepared:
@@ -26,10 +28,23 @@ def as_hosted(prepared: Prepared, wanted: Serialisation, ipus: int) -> Prepared:
     found = tables(whole.rule, whole.graph, wanted)
     if not found or whole.rule is None:
         return whole
-    made = replace(whole, whole=whole, warnings=(*whole.warnings, NOTE.format(name=whole.rule.optimum_class)))
+    made = replace(whole, whole=whole)
     for table in found:
-        made = _with(made, table, ipus)
+        made = _on_plain(_with(made, table, ipus), table, whole.rule.optimum_class)
     return made
+
+
+def _on_plain(prepared: Prepared, table: Table, optimum_class: str) -> Prepared:
+    """With the adapter that has the plain model do the same, or the note that it does not."""
+    how, pieces = table.how, table.pieces
+    cut = how.splits == "cut" and len(table.splits) > 0 and pieces > 1
+    if pieces == 1:
+        return prepared
+    if how.kind == "linear" and not cut and table.parameter.rows % pieces == 0:
+        adapter = Adapter(kind="serialised-linear", module=how.parameter.removesuffix(".weight"), value=pieces)
+        return replace(prepared, adapters=(*prepared.adapters, adapter))
+    note = (CUT_NOTE if cut else NOTE).format(name=optimum_class, table=how.parameter)
+    return replace(prepared, warnings=(*prepared.warnings, note))
 
 
 def _with(prepared: Prepared, table: Table, ipus: int) -> Prepared:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -77,6 +78,10 @@ class Block(Document):
     user_id: Annotated[str, Field(min_length=1)]
     alternatives: list[str] = Field(default_factory=list)
     """Other paths of the same module in other transformers versions."""
+    parameters: Count | None = None
+    """Elements of all parameters in the module, by which it is known again; None: not known, as in version 1."""
+    rows: list[Count] = Field(default_factory=list)
+    """Lengths of the lists that its path goes through, outermost first."""
 
 
 class Checkpoint(Document):
@@ -86,14 +91,58 @@ class Checkpoint(Document):
     alternatives: list[str] = Field(default_factory=list)
 
 
-class Adapter(Document):
-    """A change of one method that the cut needs. `weight-as-activation`: 0.0 is added to the weight that `method`
-    of `module` returns, so that the weight is read on one IPU and its value is copied to the others."""
+AdapterKind = Literal["weight-as-activation", "set-attribute", "serialised-linear", "static-function", "embeds-first"]
+_ADAPTER_FIELDS: Mapping[str, frozenset[str]] = {
+    "weight-as-activation": frozenset({"method"}),
+    "set-attribute": frozenset({"name", "value"}),
+    "serialised-linear": frozenset({"value"}),
+    "static-function": frozenset({"class_name", "method", "name", "value"}),
+    "embeds-first": frozenset({"name", "value"}),
+}
+STATIC_FUNCTIONS = frozenset({"causal-mask", "dropout", "masked-softmax", "no-finite-check"})
 
-    kind: Literal["weight-as-activation"]
+
+class Adapter(Document):
+    """What `parallelize.py` changes in the plain model beside its blocks, so that the plan can hold; undone with them.
+
+    `weight-as-activation`: 0.0 is added to the weight that `method` of `module` returns, so that the weight is read on
+    one IPU and its value is copied to the others.
+    `set-attribute`: `value` is set wherever a module in `module`, or the configuration it holds, has the number `name`.
+    `serialised-linear`: the linear layer `module` makes its product in `value` pieces (`poptorch.serializedMatMul`).
+    `static-function`: in `method` of the modules of class `class_name` in `module`, the global `name` stands for the
+    function `value` of parallelize.py, which can be compiled.
+    `embeds-first`: tokens are embedded before `module` runs, those of the encoder by its module `name` and those of the
+    decoder by its module `value`, as the optimum class does.
+    """
+
+    kind: AdapterKind
     module: str
-    method: str
+    """Path; '' is the whole model."""
     alternatives: list[str] = Field(default_factory=list)
+    class_name: str | None = None
+    method: str | None = None
+    name: str | None = None
+    value: Flag | Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True)] | str | None = None
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Adapter:
+        wanted = _ADAPTER_FIELDS[self.kind]
+        if set(self.values()) != wanted:
+            raise ValueError(f"an adapter {self.kind} has the fields {sorted(wanted)}, found {sorted(self.values())}")
+        if self.kind == "set-attribute" and isinstance(self.value, str):
+            raise ValueError(f"set-attribute sets a number or a switch, found {self.value!r}")
+        if self.kind == "embeds-first" and not isinstance(self.value, str):
+            raise ValueError(f"embeds-first names two modules, found {self.value!r}")
+        if self.kind == "serialised-linear" and (type(self.value) is not int or self.value < 1):
+            raise ValueError(f"serialised-linear has a number of pieces from 1, found {self.value!r}")
+        if self.kind == "static-function" and self.value not in STATIC_FUNCTIONS:
+            raise ValueError(f"static-function knows {sorted(STATIC_FUNCTIONS)}, found {self.value!r}")
+        return self
+
+    def values(self) -> dict[str, bool | int | float | str]:
+        """What the kind needs, by name."""
+        given = {"class_name": self.class_name, "method": self.method, "name": self.name, "value": self.value}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class Memory(Document):

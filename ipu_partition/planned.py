@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from .assemble import mode_plan
+from .cost.shared import shared_weights
 from .fit import Fitted, fit
 from .host.tables import factor_name, splits_name
+from .layout import MANY_READERS
 from .levers import SHAPES, Trials, described, levers, option, plain, text_of
 from .machine import Machine, needed_bytes, peak_bytes
 from .overrule import idle_pins
@@ -22,6 +24,9 @@ SHARED = frozenset(SHAPES) - {"micro_batch_size"}
 
 TIGHT = 0.97
 """Share of an IPU's memory from which fitting is within the error of the memory model. Source: docs/cost-model.md."""
+
+UNEVEN = 1.5
+"""Times an even share of the work, from which weights that bind it to one IPU are warned of."""
 
 PASSES = 4
 """Times that the modes are planned in turn until what they share is settled."""
@@ -148,6 +153,7 @@ def warnings(solved: Solved, request: Request, kind: Machine) -> list[str]:
         f"{pin} changes nothing: the module does no work in {solved.prepared.mode.value}."
         for pin in idle_pins(solved.prepared, request.demands)
     ]
+    found += _bound_together(solved)
     if lack := solved.lacks_on_chip_bytes:
         found.append(
             f"The optimizer state is kept in host memory: on chip, the fullest IPU would lack {lack:,} bytes. "
@@ -164,3 +170,23 @@ def warnings(solved: Solved, request: Request, kind: Machine) -> list[str]:
             f"{used} IPUs is no power of two: the host reserves {reserved} and leaves {reserved - used} of them idle."
         )
     return found
+
+
+def _bound_together(solved: Solved) -> Iterator[str]:
+    """Weights whose readers are so much of the work that the other IPUs have little to do."""
+    prepared, ipus, units = solved.prepared, solved.workload.ipus, solved.costing.problem.units
+    assignment = solved.assignment
+    total = sum(u.forward_us + u.backward_us for u in units)
+    copied = {a.parameter for a in prepared.layout.adapters}
+    for shared in shared_weights(prepared.traced, prepared.graph, MANY_READERS):
+        share = sum(units[i].forward_us + units[i].backward_us for i in shared.units) / total if total else 0.0
+        if assignment is None or shared.name in copied or ipus * share < UNEVEN:
+            continue
+        how = f"called {shared.times} times" if shared.called else f"read in {shared.times} places"
+        yield (
+            f"{shared.name!r} is {how} with one set of weights ({shared.elements:,} parameters, {shared.bytes:,} "
+            f"bytes). All of that must be on one IPU, where the weights are, so {share:.0%} of the time is spent on "
+            f"IPU {assignment[shared.units[0]]} and {ipus} IPUs are little faster than one. Plan for fewer IPUs and "
+            f"more replicas{prepared.untying}; where the calls do not need each other's results, make one call of all "
+            "inputs, joined along the batch."
+        )

@@ -10,6 +10,7 @@ import planners
 from planners import Infeasible, Planner, Problem, ProblemError, Solution
 
 from . import conflicts
+from .cost.shared import shared_weights
 from .demands import NONE, Demands
 from .errors import UsageError
 from .hosted import as_hosted
@@ -190,9 +191,21 @@ def _counts(prepared: Prepared, request: Request) -> Sequence[int]:
     if not possible:
         raise UsageError(
             f"{counts[0]} IPUs need at least {counts[0]} places where a stage may begin; this model has {units} "
-            f"({prepared.mode.value}). Ask for at most {units} IPUs."
+            f"({prepared.mode.value}). Ask for at most {units} IPUs.{_called_several_times(prepared)}"
         )
     return possible
+
+
+def _called_several_times(prepared: Prepared) -> str:
+    """Why there are so few places, where modules with weights are called several times."""
+    found = [s.name for s in shared_weights(prepared.traced, prepared.graph, len(prepared.graph.units)) if s.called]
+    if not found:
+        return ""
+    return (
+        f" None is in {' or '.join(map(repr, found[:3]))}, called several times with one set of weights: where the "
+        "calls do not need each other's results, make one call of all inputs, joined along the "
+        f"batch{prepared.untying}."
+    )
 
 
 def _lack(solved: Solved) -> int:

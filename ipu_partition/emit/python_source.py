@@ -6,6 +6,8 @@ Names from outside appear in it as string literals alone, in ASCII, so that no n
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 MODULE_NAME = "parallelize.py"
 _CUT = "# --- cut ---\n"
+_ADAPTER = re.compile(r"^# --- adapter ([a-z-]+) ---$", re.MULTILINE)
 _LONGEST_NAME = 100
 
 _HEADER = '''\
@@ -28,7 +31,6 @@ _HEADER = '''\
 from __future__ import annotations
 
 import typing
-import weakref
 
 import poptorch
 import torch
@@ -37,10 +39,21 @@ MODEL = {literal}
 TRACED_WITH = {traced_literal}
 
 # "blocks": (paths, block id, IPU) in execution order; the first path that the model has is used.
-# "checkpoints": paths whose output is kept for the backward pass. "adapters": (paths, method).
+# "checkpoints": paths whose output is kept for the backward pass. "adapters": (kind, paths, values), what else changes.
+# "sizes": first path of a block: (parameters of its module, lengths of the lists that the path goes through).
 TRAINING = {training}
 INFERENCE = {inference}
 '''
+
+
+def is_generated(path: Path) -> bool:
+    """Whether the file at `path` was written by :func:`python_source`."""
+    first = _HEADER.partition(".")[0].encode()
+    try:
+        with path.open("rb") as file:
+            return file.read(len(first)) == first
+    except (OSError, ValueError):
+        return False
 
 
 def python_source(plan: PartitionPlan) -> str:
@@ -60,12 +73,15 @@ def python_source(plan: PartitionPlan) -> str:
         training=_literal(table(plan.training)) if plan.training else None,
         inference=_literal(table(plan.inference)) if plan.inference else None,
     )
-    return header + _runtime()
+    return header + _runtime({adapter.kind for mode in plan.modes().values() for adapter in mode.adapters})
 
 
-def _runtime() -> str:
+def _runtime(kinds: Collection[str]) -> str:
+    """The code below the table, with the sections of the adapters of these kinds alone."""
     text = Path(__file__).with_name("runtime_template.py").read_text(encoding="utf-8")
-    return text.partition(_CUT)[2]
+    common, *sections = _ADAPTER.split(text.partition(_CUT)[2])
+    named = zip(sections[::2], sections[1::2], strict=True)
+    return (common.rstrip() + "".join("\n\n\n" + code.strip() for kind, code in named if kind in kinds)) + "\n"
 
 
 def _one_line(text: str) -> str:

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
 
 
 def table(mode: ModePlan) -> dict[str, Any]:
-    """Blocks in execution order, recomputation checkpoints, adapters and the numbers of poptorch.Options."""
+    """Blocks in execution order, recomputation checkpoints, adapters, the sizes by which the model is told from others,
+    and the numbers of poptorch.Options."""
     training = mode.workload.mode == "training"
     return {
         "blocks": [(_paths(block), block.user_id, block.ipu) for block in mode.blocks],
         "checkpoints": [_paths(checkpoint) for checkpoint in mode.checkpoints if training],
-        "adapters": [(_paths(adapter), adapter.method) for adapter in mode.adapters],
+        "adapters": [(adapter.kind, _paths(adapter), adapter.values()) for adapter in mode.adapters],
+        "sizes": {b.module: (b.parameters, tuple(b.rows)) for b in mode.blocks if b.rows or b.parameters is not None},
         "options": _options(mode),
     }
 

@@ -12,6 +12,7 @@ from .table import (
     Adapter,
     BlockRule,
     Checkpoints,
+    EmbedsFirst,
     FamilyRule,
     Fused,
     HostTie,
@@ -19,6 +20,7 @@ from .table import (
     MaskedTokens,
     Serialised,
     SinglePrecision,
+    StaticFunction,
 )
 
 Row = TypeVar("Row")
@@ -73,10 +75,13 @@ def _rule(document: Mapping[str, Any], entry: Mapping[str, Any]) -> FamilyRule:
         host_config=tuple(sorted(fields.get("host_config", {}).items())),
         host_tie=None if tie is None else HostTie(**tie),
         adapters=tuple(Adapter(**adapter) for adapter in fields.get("adapters", ())),
+        static_functions=tuple(StaticFunction(**row) for row in fields.get("static_functions", ())),
+        plain_limits=dict(sorted(fields.get("plain_limits", {}).items())),
         masked_tokens=MaskedTokens(**fields["masked_tokens"]) if "masked_tokens" in fields else None,
         fused=_patterns(Fused, fields.get("fused")),
         single_precision=_patterns(SinglePrecision, fields.get("single_precision")),
         masked_bias=_patterns(MaskedBias, fields.get("masked_bias")),
+        embeds_first=EmbedsFirst(**fields["embeds_first"]) if "embeds_first" in fields else None,
         serialised={layer: Serialised(**row) for layer, row in sorted(fields.get("serialised", {}).items())},
         small_masks=tuple(fields.get("small_masks", ("optimum", "poptorch"))),
         notes=tuple(fields.get("notes", ())),

@@ -60,6 +60,21 @@ class Adapter:
 
 
 @dataclass(frozen=True, slots=True)
+class StaticFunction:
+    """A function that the plain class of transformers 4.29 calls and that cannot be compiled for an IPU: it is a
+    `torch.autograd.Function`, or looks at values. The emitted code puts one of its own in its place."""
+
+    class_name: str
+    """Of the modules that call it."""
+    method: str
+    """In which they do."""
+    name: str
+    """The global name under which they find it."""
+    function: str
+    """That of the emitted code: one of `plan_parts.STATIC_FUNCTIONS`."""
+
+
+@dataclass(frozen=True, slots=True)
 class HostTie:
     """A tie that transformers 4.29 decides by the saved configuration, and transformers 5 makes always."""
 
@@ -94,6 +109,16 @@ class Fused:
     """Patterns of the modules that make the products."""
     products: tuple[str, ...]
     """The linear modules in them, in the order in which they are called."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedsFirst:
+    """Embeddings of the encoder's and the decoder's tokens that the optimum class makes at once, before the encoder
+    runs. The plain class makes the decoder's after it; parallelize.py has it make both first."""
+
+    encoder: str
+    decoder: str
+    """Paths of the modules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +200,14 @@ class FamilyRule:
     """Configuration fields to set so that the traced model has the parameters of the optimum class."""
     host_tie: HostTie | None = None
     adapters: tuple[Adapter, ...] = ()
+    static_functions: tuple[StaticFunction, ...] = ()
+    plain_limits: Mapping[Literal["training", "inference"], str] = field(default_factory=dict)
+    """By mode: why the plain class of transformers 4.29 cannot be compiled whole, and what to do."""
     masked_tokens: MaskedTokens | None = None
     fused: Fused | None = None
     single_precision: SinglePrecision | None = None
     masked_bias: MaskedBias | None = None
+    embeds_first: EmbedsFirst | None = None
     serialised: Mapping[Layer, Serialised] = field(default_factory=dict)
     """A factor that is not named does nothing."""
     small_masks: tuple[Literal["optimum", "poptorch"], ...] = ("optimum", "poptorch")

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..families.resolve import matching
-from ..families.table import FamilyRule, Fused, MaskedBias, SinglePrecision
+from ..families.table import EmbedsFirst, FamilyRule, Fused, MaskedBias, SinglePrecision
 from ..workload import Target
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ def as_on_host(model: nn.Module, rule: FamilyRule | None, target: Target) -> Ite
     with ExitStack() as undo:
         if rule is not None and rule.masked_bias is not None:
             _mask_biases(model, rule.masked_bias, undo)
+        if rule is not None and rule.embeds_first is not None:
+            undo.callback(model.register_forward_pre_hook(_embedding(rule.embeds_first), with_kwargs=True).remove)
         if rule is not None and target is Target.OPTIMUM:
             if rule.fused is not None:
                 _fuse(model, rule.fused, undo)
@@ -78,6 +80,23 @@ def _widen(model: nn.Module, single: SinglePrecision, undo: ExitStack) -> None:
 
 def _cast(dtype: torch.dtype) -> Callable[..., torch.Tensor]:
     return lambda module, args, output: output.to(dtype)
+
+
+def _embedding(first: EmbedsFirst) -> Callable[..., Any]:
+    """Source: huggingface/optimum-graphcore:optimum/graphcore/modeling_utils.py (v0.7.1), `SharedEmbedding`."""
+
+    def embed(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        ids, target, labels = (kwargs.get(name) for name in ("input_ids", "decoder_input_ids", "labels"))
+        if args or ids is None or (target is None and labels is None):
+            return None
+        target = model._shift_right(labels) if target is None else target
+        embedded = {
+            "inputs_embeds": model.get_submodule(first.encoder)(ids),
+            "decoder_inputs_embeds": model.get_submodule(first.decoder)(target),
+        }
+        return args, {**kwargs, "input_ids": None, "decoder_input_ids": None, **embedded}
+
+    return embed
 
 
 def _mask_biases(model: nn.Module, biases: MaskedBias, undo: ExitStack) -> None:

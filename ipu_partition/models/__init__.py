@@ -11,7 +11,8 @@ from .builtin import CatalogueEntry, catalogue
 from .inputs import described_shapes, example_inputs, with_shapes
 from .resolve import resolve
 from .spec import ModelSpec, Shapes
-from .temporary import as_planned
+from .table import stand_ins
+from .temporary import as_planned, draws_at_random, host_switches, untying
 
 __all__ = [
     "CatalogueEntry",
@@ -21,7 +22,11 @@ __all__ = [
     "build",
     "catalogue",
     "described_shapes",
+    "draws_at_random",
     "example_inputs",
+    "host_switches",
     "resolve",
+    "stand_ins",
+    "untying",
     "with_shapes",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from .limits import bounded_construction
 from .problem import set_problem_type
 from .spec import ModelSpec, Overrides
 from .table import fallbacks, switches
+from .tasks import passed
 from .ties import tie_like
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def build(
     warnings = _set_host(config, host) + _set_unset(spec, config)
     if training:
         set_problem_type(spec, config)
-        warnings += _set_neutral(config)
+        warnings += _set_neutral(config, passed(spec))
     for field, value in PLAIN_OUTPUT.items():
         if hasattr(config, field):
             setattr(config, field, value)
@@ -126,9 +127,9 @@ def _set_unset(spec: ModelSpec, config: Any) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _set_neutral(config: Any) -> tuple[str, ...]:
+def _set_neutral(config: Any, inputs: Collection[str]) -> tuple[str, ...]:
     warnings = []
-    for switch in switches():
+    for switch in switches(inputs):
         value = getattr(config, switch.field, switch.neutral)
         if value == switch.neutral:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -54,6 +54,19 @@ class Switch:
 
     field: str
     neutral: object
+    why: str
+    sets: tuple[tuple[str, float], ...] = ()
+    """Attributes of configurations and modules on the host, and the values that stand for `neutral` there."""
+    unless: str | None = None
+    """An input that stands for what is drawn at random: where it is passed, the field stays as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Untying:
+    """A configuration field by which layers that share weights get their own; see `tables/switches.json`."""
+
+    field: str
+    source: str
     why: str
 
 
@@ -115,9 +128,25 @@ def label_names() -> frozenset[str]:
     return frozenset(label.name for task in tasks() for route in task.routes for label in route.labels)
 
 
+def switches(inputs: Collection[str] = ()) -> tuple[Switch, ...]:
+    """Those that hold where the model is called with `inputs`."""
+    return tuple(switch for switch in _switches() if switch.unless not in inputs)
+
+
+def stand_ins() -> frozenset[str]:
+    """Inputs that stand for what is drawn at random."""
+    return frozenset(switch.unless for switch in _switches() if switch.unless is not None)
+
+
 @cache
-def switches() -> tuple[Switch, ...]:
-    return tuple(Switch(**row) for row in _document("switches")["training"])
+def _switches() -> tuple[Switch, ...]:
+    rows = _document("switches")["training"]
+    return tuple(Switch(**{**row, "sets": tuple(row["sets"].items())}) for row in rows)
+
+
+@cache
+def untyings() -> tuple[Untying, ...]:
+    return tuple(Untying(row["field"], row["as"], row["why"]) for row in _document("switches")["untied"])
 
 
 @cache

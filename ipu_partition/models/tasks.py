@@ -13,6 +13,8 @@ from .table import Route, Task, TensorRule, tasks
 if TYPE_CHECKING:
     from torch import nn
 
+    from .spec import ModelSpec
+
 FEATURES = "feature-extraction"
 _NOT_A_HEAD = (FEATURES, "pretraining")
 
@@ -95,6 +97,15 @@ def labels_of(task: Task | None, model_class: type[nn.Module]) -> tuple[TensorRu
         return ()
     taken = parameters(model_class)
     return tuple(label for label in route_of(task, model_class).labels if label.name in taken)
+
+
+def passed(spec: ModelSpec) -> frozenset[str]:
+    """Names of the labels that the planned training passes, or of the user's inputs."""
+    if spec.example_inputs is not None:
+        return frozenset(spec.example_inputs)
+    if spec.loss is not None or spec.task is None:
+        return frozenset()
+    return frozenset(label.name for label in labels_of(find_task(spec.task), spec.model_class))
 
 
 def parameters(model_class: type[nn.Module]) -> Mapping[str, inspect.Parameter]:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from ipu_partition.plan import PartitionPlan
+from ipu_partition.structure import structure_of
 
 HERE = Path(__file__).parent
 RUNTIME = "ipu_partition.emit.runtime_template"
@@ -132,6 +133,7 @@ def tiny_plan(plans: ModuleType) -> Callable[..., PartitionPlan]:
         made: PartitionPlan = plans.plan(
             plans.mode_plan(plans.workload("training", 2), blocks, **training),
             plans.mode_plan(plans.workload("inference", 2), blocks, **both),
+            model={"fingerprint": structure_of(Tiny())},
         )
         return made
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from ipu_partition.plan import PartitionPlan
+from ipu_partition.basis import cost_rules, machine_numbers
+from ipu_partition.plan import PartitionPlan, shapes_of
+from tests.plans_edit import edited
 
 MIB = 1 << 20
 CAPACITY_BYTES = 940_000_000
+MACHINE = machine_numbers("mk2")
 
 
 def block(module: str, ipu: int, user_id: str | None = None, alternatives: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -96,7 +99,9 @@ def plan(training: dict[str, Any] | None, inference: dict[str, Any] | None, **ch
         "shapes": {"batch_size": 1, "sequence_length": 1024},
         **changes.pop("model", {}),
     }
+    shapes = shapes_of(model["shapes"])
     data = {
+        "basis": {"model": model["fingerprint"], "shapes": shapes, "machine": MACHINE, "rules": cost_rules()},
         "model": model,
         "machine": {"name": "mk2", "tiles_per_ipu": 1472, "bytes_per_tile": 638_976, "capacity_bytes": CAPACITY_BYTES},
         "target": "optimum",
@@ -302,7 +307,7 @@ def hopeless() -> PartitionPlan:
     }
     data = not_fitting().to_dict()
     data["training"] |= {"fitting": fitting, "levers": []}
-    return PartitionPlan.model_validate(data)
+    return edited(data)
 
 
 ALL = {

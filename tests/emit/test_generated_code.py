@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import pickle
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -11,6 +13,9 @@ import pytest
 import torch
 
 from ipu_partition.plan import PartitionPlan
+from tests.plans_edit import edited
+
+from .conftest import Tiny
 
 Make = Callable[..., PartitionPlan]
 Generated = Callable[[PartitionPlan], Any]
@@ -143,15 +148,20 @@ def test_a_missing_method_is_named(generated: Generated, tiny_plan: Make, tiny: 
         module.parallelize(tiny)
 
 
-def test_a_module_already_in_a_block_is_poptorchs_error_and_is_undone(
+def test_blocks_of_others_are_refused(
     generated: Generated, tiny_plan: Make, tiny: torch.nn.Module, standin: ModuleType
 ) -> None:
+    """Wherever they begin: what runs after them would be where they say."""
     standin.BeginBlock(tiny.encoder.layer[0].dense, "mine", 0)  # type: ignore[union-attr, index, arg-type]
-    standin.BeginBlock(tiny.head, "mine too", 0)
     before = hooks(tiny)
-    with pytest.raises(standin.Error, match="already been assigned"):
-        generated(tiny_plan()).parallelize(tiny)
+    module = generated(tiny_plan())
+    with pytest.raises(
+        module.PlanMismatchError, match=r"'encoder\.layer\.0\.dense' of this Tiny begins a block already"
+    ):
+        module.parallelize(tiny)
     assert hooks(tiny) == before
+    standin.removeBlocks(tiny)
+    assert module.parallelize(tiny) is tiny
 
 
 def test_deparallelize_restores_the_model(generated: Generated, tiny_plan: Make, tiny: torch.nn.Module) -> None:
@@ -159,6 +169,262 @@ def test_deparallelize_restores_the_model(generated: Generated, tiny_plan: Make,
     module = generated(tiny_plan())
     module.deparallelize(module.parallelize(tiny))
     assert hooks(tiny) == before
+
+
+def test_deparallelize_leaves_what_others_put_there(generated: Generated, tiny_plan: Make, tiny: Any) -> None:
+    tiny.embed.register_forward_pre_hook(lambda module, args: None)
+    tiny.encoder.layer[0].register_forward_hook(lambda module, args, output: None)
+    before, keys = hooks(tiny), set(vars(tiny))
+    module = generated(tiny_plan())
+    module.parallelize(tiny)
+    assert module.is_cut(tiny)
+    assert hooks(module.deparallelize(tiny)) == before
+    assert set(vars(tiny)) == keys
+    assert not module.is_cut(tiny)
+    assert hooks(module.deparallelize(tiny)) == before
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda m: pickle.loads(pickle.dumps(m)), lambda m: m])
+def test_a_model_that_is_cut_is_refused_and_its_copies_too(
+    generated: Generated, tiny_plan: Make, tiny: torch.nn.Module, copied: Callable[..., Any]
+) -> None:
+    uncut = hooks(tiny)
+    module = generated(tiny_plan())
+    sys.modules[module.__name__] = module  # for pickle
+    model = copied(module.parallelize(tiny))
+    before = hooks(model)
+    with pytest.raises(module.PlanMismatchError, match=r"This Tiny is cut already.*Call deparallelize\(model\) first"):
+        module.parallelize(model)
+    assert hooks(model) == before != uncut
+    assert hooks(module.deparallelize(model)) == uncut
+    module.parallelize(model)
+    assert hooks(model) == before
+    del sys.modules[module.__name__]
+
+
+def test_undoing_a_copy_leaves_the_model_cut(generated: Generated, tiny_plan: Make, tiny: torch.nn.Module) -> None:
+    module = generated(tiny_plan())
+    before = hooks(module.parallelize(tiny))
+    module.deparallelize(copy.deepcopy(tiny))
+    assert module.is_cut(tiny)
+    assert hooks(tiny) == before
+
+
+def test_a_model_with_a_part_that_is_cut_is_refused(generated: Generated, tiny_plan: Make, plans: ModuleType) -> None:
+    whole = torch.nn.Sequential(Tiny())
+    module = generated(tiny_plan())
+    module.parallelize(whole[0])
+    with pytest.raises(module.PlanMismatchError, match="The part '0' of this model is cut already"):
+        module.parallelize(whole)
+
+
+def sized(plans: ModuleType) -> list[dict[str, Any]]:
+    """Blocks of Tiny with what tells it from other models."""
+    rows = {"parameters": 20, "rows": [4]}
+    layers = [{**plans.block(f"encoder.layer.{i}", i // 2), **rows} for i in range(4)]
+    return [{**plans.block("embed", 0), "parameters": 28}, *layers, {**plans.block("head", 0), "parameters": 28}]
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"layers": 5}, "'encoder.layer' has 5 items, expected 4"),
+        ({"layers": 3}, "'encoder.layer' has 3 items, expected 4"),
+        ({"width": 5}, "'embed' has 35 parameters, expected 28"),
+    ],
+)
+def test_a_model_of_other_sizes_is_refused(
+    generated: Generated, tiny_plan: Make, plans: ModuleType, model: dict[str, int], message: str
+) -> None:
+    other = Tiny(**model)
+    before = hooks(other)
+    module = generated(tiny_plan(sized(plans)))
+    with pytest.raises(module.PlanMismatchError, match=f"not the model the plan was made for: {message}"):
+        module.parallelize(other)
+    assert hooks(other) == before
+    assert module.parallelize(Tiny().half())
+
+
+def test_sizes_of_a_path_of_another_version_are_those_of_its_lists(
+    generated: Generated, tiny_plan: Make, plans: ModuleType, tiny: Any
+) -> None:
+    blocks = sized(plans)
+    blocks[1] |= {"module": "layers.0", "alternatives": ["encoder.layer.0"]}
+    module = generated(tiny_plan(blocks))
+    assert module.parallelize(tiny)
+    with pytest.raises(module.PlanMismatchError, match=r"'encoder\.layer' has 6 items"):
+        module.parallelize(Tiny(layers=6))
+
+
+class Config:
+    def __init__(self) -> None:
+        self.layerdrop, self.other = 0.5, 7
+
+
+class Dropping(torch.nn.Module):
+    """Skips its layer at random; the share is its configuration's, and a copy of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config, self.layerdrop = Config(), 1
+        self.layer = torch.nn.Linear(2, 2)
+
+
+def test_a_number_is_set_wherever_it_is_and_put_back(generated: Generated, tiny_plan: Make, tiny: Any) -> None:
+    tiny.drop, tiny.config = Dropping(), Config()
+    tiny.encoder.layerdrop = torch.nn.Identity()  # no number
+    tiny.encoder.layer[0].register_buffer("layerdrop", torch.ones(1))
+    adapter = {"kind": "set-attribute", "module": "", "name": "layerdrop", "value": 0.0}
+    module = generated(tiny_plan(adapters=[adapter]))
+    clone = copy.deepcopy(module.parallelize(tiny))
+    for model in (tiny, clone):
+        assert (model.config.layerdrop, model.drop.config.layerdrop, model.drop.layerdrop) == (0.0, 0.0, 0.0)
+        assert model.config.other == 7
+        module.deparallelize(model)
+        assert (model.config.layerdrop, model.drop.config.layerdrop, model.drop.layerdrop) == (0.5, 0.5, 1)
+        assert isinstance(model.encoder.layerdrop, torch.nn.Identity)
+
+
+def test_a_product_in_pieces(generated: Generated, tiny_plan: Make, tiny: Any, monkeypatch: Any, standin: Any) -> None:
+    factors = []
+    serialised = standin.serializedMatMul
+    monkeypatch.setattr(standin, "serializedMatMul", lambda *a: factors.append(a[2:]) or serialised(*a))
+    tiny.head = torch.nn.Linear(4, 6)
+    expected = tiny(IDS)
+    module = generated(tiny_plan(adapters=[{"kind": "serialised-linear", "module": "head", "value": 3}]))
+    module.parallelize(tiny)
+    assert torch.allclose(tiny(IDS), expected)
+    assert factors == [(standin.MatMulSerializationMode.OutputChannels, 3)]
+    module.deparallelize(tiny)
+    tiny(IDS)
+    assert len(factors) == 1
+
+
+@pytest.mark.parametrize("name", ["head", "embed", "encoder.layer.0"])
+def test_a_product_that_cannot_be_made_in_pieces(generated: Generated, tiny_plan: Make, tiny: Any, name: str) -> None:
+    before = hooks(tiny)
+    module = generated(tiny_plan(adapters=[{"kind": "serialised-linear", "module": name, "value": 3}]))
+    with pytest.raises(module.PlanMismatchError, match=r"in 3 pieces.*Linear whose output channels they divide"):
+        module.parallelize(tiny)
+    assert hooks(tiny) == before
+
+
+class XSoftmax(torch.autograd.Function):
+    """As in transformers 4.29."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: torch.Tensor, mask: torch.Tensor, dim: int) -> torch.Tensor:
+        outside = ~mask.bool()
+        found = torch.softmax(scores.masked_fill(outside, torch.finfo(scores.dtype).min), dim)
+        return found.masked_fill_(outside, 0)
+
+
+class Attention(torch.nn.Module):
+    def __init__(self, scale: float = 2.0) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, scores: torch.Tensor, *, mask: torch.Tensor | None = None) -> Any:
+        if torch.isinf(scores).any() or torch.isnan(scores).any():
+            raise AssertionError("checked")
+        return XSoftmax.apply(scores * self.scale, mask, -1)
+
+
+class Other(Attention):
+    """Of another class, so it stays as it is."""
+
+
+@pytest.fixture
+def attending(tiny: Any) -> Any:
+    tiny.attention, tiny.other = Attention(), Other()
+    return tiny
+
+
+def static(name: str, function: str) -> dict[str, Any]:
+    where = {"module": "", "class_name": "Attention", "method": "forward"}
+    return {"kind": "static-function", **where, "name": name, "value": function}
+
+
+def test_a_function_that_cannot_be_compiled_gives_way(generated: Generated, tiny_plan: Make, attending: Any) -> None:
+    scores, mask = torch.randn(2, 5), torch.tensor([[1, 1, 0, 1, 0], [0, 0, 0, 0, 0]])
+    expected = attending.attention(scores, mask=mask)
+    module = generated(tiny_plan(adapters=[static("XSoftmax", "masked-softmax")]))
+    module.parallelize(attending)
+    clone = copy.deepcopy(attending)
+    clone.attention.scale = 1.0
+    calls: list[int] = []
+    apply, XSoftmax.apply = XSoftmax.apply, lambda *a: calls.append(1) or apply(*a)  # type: ignore[method-assign]
+    try:
+        assert torch.equal(attending.attention(scores, mask=mask), expected)
+        assert not torch.equal(clone.attention(scores, mask=mask), expected)
+        assert calls == []
+        attending.other(scores, mask=mask)
+        assert calls == [1]
+        module.deparallelize(attending).attention(scores, mask=mask)
+        assert calls == [1, 1]
+    finally:
+        XSoftmax.apply = apply  # type: ignore[method-assign]
+
+
+def test_a_check_of_values_is_not_made(generated: Generated, tiny_plan: Make, attending: Any) -> None:
+    mask = torch.ones(1, 2)
+    generated(tiny_plan(adapters=[static("torch", "no-finite-check")])).parallelize(attending)
+    assert attending.attention(torch.tensor([[float("nan"), 1.0]]), mask=mask).isnan().all()
+    with pytest.raises(AssertionError, match="checked"):
+        attending.other(torch.tensor([[float("nan"), 1.0]]), mask=mask)
+
+
+def test_a_method_without_the_name_stays(generated: Generated, tiny_plan: Make, attending: Any) -> None:
+    module = generated(tiny_plan(adapters=[static("_make_causal_mask", "causal-mask")]))
+    module.parallelize(attending)
+    assert "forward" not in vars(attending.attention)
+
+
+@pytest.mark.parametrize("past", [0, 2])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_the_causal_mask_is_that_of_transformers(
+    generated: Generated, tiny_plan: Make, past: int, dtype: torch.dtype
+) -> None:
+    module = generated(tiny_plan(adapters=[static("_make_causal_mask", "causal-mask")]))
+    found = module._causal_mask(torch.Size((2, 3)), dtype, device=torch.device("cpu"), past_key_values_length=past)
+    least = torch.finfo(dtype).min
+    row = [[0.0] * (past + i + 1) + [least] * (2 - i) for i in range(3)]
+    assert torch.equal(found, torch.tensor([[row], [row]], dtype=dtype))
+
+
+def test_dropout_is_that_of_torch(generated: Generated, tiny_plan: Make) -> None:
+    module = generated(tiny_plan(adapters=[static("XDropout", "dropout")]))
+    value = torch.ones(1000)
+    torch.manual_seed(0)
+    found = module._Dropout.apply(value, 0.25)
+    torch.manual_seed(0)
+    assert torch.equal(found, torch.nn.functional.dropout(value, 0.25))
+
+
+@pytest.mark.parametrize("method", ["__class__", "__init__", "__dict__"])
+def test_no_plan_replaces_what_python_needs(generated: Generated, tiny_plan: Make, tiny: Any, method: str) -> None:
+    before = hooks(tiny)
+    adapter = {"kind": "weight-as-activation", "module": "encoder", "method": method}
+    module = generated(tiny_plan(adapters=[adapter]))
+    with pytest.raises(module.PlanMismatchError, match=method):
+        module.parallelize(tiny)
+    assert hooks(tiny) == before
+
+
+def test_an_error_in_an_adapter_undoes_those_before(generated: Generated, tiny_plan: Make, tiny: Any) -> None:
+    tiny.drop = Dropping()
+    before = hooks(tiny)
+    adapters = [
+        {"kind": "set-attribute", "module": "", "name": "layerdrop", "value": 0.0},
+        {"kind": "weight-as-activation", "module": "encoder", "method": "get_rel_embedding"},
+        {"kind": "weight-as-activation", "module": "encoder", "method": "get_rel_embedding"},
+    ]
+    module = generated(tiny_plan(adapters=adapters))
+    with pytest.raises(module.PlanMismatchError, match="already replaced"):
+        module.parallelize(tiny)
+    assert hooks(tiny) == before
+    assert (tiny.drop.layerdrop, tiny.drop.config.layerdrop) == (1, 0.5)
+    assert not module.is_cut(tiny)
 
 
 def test_a_copy_of_a_cut_model_uses_its_own_weights(generated: Generated, tiny_plan: Make, tiny: Any) -> None:
@@ -202,7 +468,7 @@ def test_optimizer_state_is_sharded_over_replicas_where_there_are_some(
 ) -> None:
     data = plans.bart().to_dict()
     data["training"]["workload"] |= {"replicas": replicas, "replicated_tensor_sharding": True}
-    options = generated(PartitionPlan.from_dict(data)).options(True)
+    options = generated(edited(data)).options(True)
     place = options.TensorLocations.get("setOptimizerLocation", None)
     assert place.settings == {"useOnChipStorage": True, "useReplicatedTensorSharding": sharded}
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import copy
+import io
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -61,16 +63,20 @@ def test_a_second_block_on_a_module_is_refused_and_remove_takes_it_off(standin: 
     standin.removeBlocks(model)
     standin.BeginBlock(model[0], "again", 0)
     with pytest.raises(standin.Error, match="not an instance"):
-        standin.BeginBlock(len, "x", 0)
+        standin.BeginBlock("a name", "x", 0)
 
 
 def test_blocks_survive_copies_and_change_no_names(standin: ModuleType) -> None:
     model = chain(standin, 0, 1)
-    clone = copy.deepcopy(model)
-    assert list(clone.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
-    with standin.recording(clone) as record:
-        clone(X)
-    assert [b.user_id for b in record.begins] == ["a", "b"]
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    for clone in (copy.copy(model), copy.deepcopy(model), torch.load(file, weights_only=False)):
+        assert type(clone) is nn.Sequential
+        assert list(clone.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+        with standin.recording(clone) as record:
+            clone(X)
+        assert [b.user_id for b in record.begins] == ["a", "b"]
 
 
 def test_a_repeated_id_gets_its_old_stage(standin: ModuleType) -> None:
@@ -162,11 +168,186 @@ def test_ipus_are_a_power_of_two_and_at_most_64(standin: ModuleType) -> None:
     assert [v.rule for v in standin.violations(record, given, True)] == ["power-of-two"]
 
 
-def test_only_automatic_numbering_is_judged(standin: ModuleType) -> None:
+def test_an_offline_target_is_not_rounded(standin: ModuleType) -> None:
+    model = chain(standin, 0, 1, 2)
+    with standin.recording(model) as record:
+        model(X)
+    given: Any = options(standin)
+    given.useOfflineIpuTarget()
+    given.replicationFactor(21)
+    assert standin.violations(record, given, True) == []
+    given.replicationFactor(22)
+    assert [v.rule for v in standin.violations(record, given, True)] == ["power-of-two"]
+    online: Any = options(standin)
+    online.replicationFactor(21)
+    assert standin.violations(record, online, True) == []
+    online.autoRoundNumIPUs(False)
+    assert [v.rule for v in standin.violations(record, online, True)] == ["power-of-two"]
+
+
+def test_an_unused_ipu_below_the_highest_is_reserved(standin: ModuleType) -> None:
+    model = chain(standin, 0, 1, 33)
+    with standin.recording(model) as record:
+        model(X)
+    given: Any = options(standin)
+    assert standin.violations(record, given, True) == []
+    given.replicationFactor(2)
+    assert [v.rule for v in standin.violations(record, given, True)] == ["power-of-two"]
+
+
+def test_a_recording_is_judged_by_the_stages_it_was_made_with(standin: ModuleType) -> None:
     with standin.recording(nn.Linear(3, 3)) as record:
         pass
-    with pytest.raises(standin.Error, match="AutoIncrement"):
+    with pytest.raises(standin.Error, match="give recording"):
         standin.violations(record, standin.Options(), True)
+
+
+def compiled(standin: ModuleType, model: nn.Module, *stages: object) -> tuple[Any, list[str]]:
+    """A recording for training on stages as said, and the rules it breaks."""
+    made = standin.Options().setExecutionStrategy(standin.PipelinedExecution(*stages)).autoRoundNumIPUs(True)
+    made.Training.gradientAccumulation(64)
+    with standin.recording(model, made) as record:
+        model(X)
+    return record, [v.rule for v in standin.violations(record, made, True)]
+
+
+def test_with_same_as_ipu_a_stage_is_its_ipu(standin: ModuleType) -> None:
+    record, broken = compiled(standin, chain(standin, 0, 1, 2))
+    assert [b.stage for b in record.begins] == [0, 1, 2]
+    assert broken == []
+    assert compiled(standin, chain(standin, 0, 1, 0))[1] == ["stage-order"]
+    assert compiled(standin, chain(standin, 0, 2, 3), standin.AutoStage.SameAsIpu)[1] == ["missing-stage"]
+    assert compiled(standin, chain(standin, 0, 1, ids="aa"))[1] == ["one-ipu-per-stage"]
+    with pytest.raises(AssertionError, match="no IPU was specified for block 'a'"):
+        compiled(standin, chain(standin, None))  # type: ignore[arg-type]
+
+
+def test_stages_may_be_listed(standin: ModuleType) -> None:
+    stages = ("a", "b", standin.Stage("c", "d").ipu(3))
+    record, broken = compiled(standin, chain(standin, 0, None, 1, 2), *stages)  # type: ignore[arg-type]
+    assert [(b.user_id, b.ipu, b.stage) for b in record.begins] == [("a", 0, 0), ("b", 1, 1), ("c", 3, 2), ("d", 3, 2)]
+    assert broken == []
+    with pytest.raises(standin.Error, match="Unknown Block 'e'"):
+        compiled(standin, chain(standin, 0, ids="e"), *stages)
+    with pytest.raises(standin.Error, match="'c' is associated with more than one stage"):
+        standin.PipelinedExecution(*stages, "c")
+    for wrong in ((1,), ("a", standin.AutoStage.SameAsIpu), (standin.AutoStage.SameAsIpu,) * 2):
+        with pytest.raises(standin.Error, match="expected one AutoStage"):
+            standin.PipelinedExecution(*wrong)
+    assert compiled(standin, chain(standin, 0, 1, ids="ac"), *stages)[1] == ["missing-stage"]
+
+
+def test_phases_are_known_by_name_and_placed_nowhere(standin: ModuleType) -> None:
+    for kind in (standin.ParallelPhasedExecution, standin.SerialPhasedExecution):
+        with pytest.raises(standin.Error, match="no AutoStage"):
+            kind(standin.AutoStage.AutoIncrement)
+        made = standin.Options().setExecutionStrategy(kind("a", "b"))
+        with pytest.raises(standin.Error, match=kind.__name__), standin.recording(nn.Linear(2, 2), made):
+            pass
+    with pytest.raises(AssertionError, match="instance"):
+        standin.Options().setExecutionStrategy(standin.ShardedExecution)
+
+
+def test_a_callable_gets_a_wrapper_that_begins_its_block(standin: ModuleType) -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.double = standin.BeginBlock(lambda x: x * 2, ipu_id=1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.double(self.double(x + 1))
+            return result
+
+    model = Model()
+    assert type(model.double) is standin.LegacyBeginBlockFn
+    with standin.recording(model) as record:
+        assert torch.equal(model(X), (X + 1) * 4)
+    assert [(b.user_id, b.ipu, b.stage) for b in record.begins] == [("0", 1, 1)] * 2
+
+
+def test_a_block_function_runs_in_its_block_and_loses_its_name(standin: ModuleType) -> None:
+    class Model(nn.Module):
+        @standin.BlockFunction("f", 2)  # type: ignore[untyped-decorator]
+        def named(self, x: torch.Tensor) -> torch.Tensor:
+            """Doc."""
+            return x + 1
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.named(x)
+            return result
+
+    model = Model()
+    assert (model.named.__name__, model.named.__doc__) == ("wrapper", None)
+    with standin.recording(model) as record:
+        model(X)
+    assert [(op.ipu, op.stage) for op in record.ops] == [(2, 1)]
+    assert record.ipu == standin.NO_ACTIVE_BLOCK
+
+
+def test_leaving_an_inner_block_does_not_return_to_the_outer(standin: ModuleType) -> None:
+    class Model(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with standin.Block("outer", 0):
+                x = x + 0
+                with standin.Block("inner", 1):
+                    x = x + 1
+                x = x * 2
+            standin.Block.start("free", 0)
+            return x - 1
+
+    with standin.recording(Model()) as record:
+        Model()(X)
+    assert [op.ipu for op in record.ops] == [0, 1, standin.NO_ACTIVE_BLOCK, 0]
+    assert [v.rule for v in standin.violations(record, options(standin), True)] == ["no-active-block"]
+
+
+def test_an_empty_id_is_a_new_one_at_every_call(standin: ModuleType) -> None:
+    layer = standin.BeginBlock(nn.Linear(3, 3), "", 0)
+    with standin.recording(layer) as record:
+        layer(layer(X))
+        standin.Block.useAutoId()
+        layer(X)
+    assert [(b.user_id, b.stage) for b in record.begins] == [("0", 1), ("1", 2), ("0", 1)]
+
+
+def test_ids_are_taken_as_they_are_until_the_native_op(standin: ModuleType) -> None:
+    lost = standin.BeginBlock(nn.Linear(3, 3), "a", -1)
+    with standin.recording(lost) as record:
+        lost(X)
+    assert {op.ipu for op in record.ops} == {standin.NO_ACTIVE_BLOCK}
+    named = standin.BeginBlock(nn.Linear(3, 3), "a", "1")
+    with pytest.raises(TypeError, match="int for ipu_id"), standin.recording(named):
+        named(X)
+
+
+def test_a_block_never_begins_where_the_module_is_not_called(standin: ModuleType) -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Linear(3, 3)])
+            self.table = nn.Embedding(3, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.layers[0](x) + self.table.weight[0]
+            return result
+
+    model = Model()
+    standin.BeginBlock(model.layers, "list", 1)
+    standin.BeginBlock(model.table, "table", 2)
+    with standin.recording(model) as record:
+        model(X)
+    assert record.begins == []
+    assert record.ipus() == (0,)
+
+
+def test_a_hook_registered_before_the_block_runs_in_the_previous_one(standin: ModuleType) -> None:
+    layer = nn.Linear(3, 3)
+    layer.register_forward_pre_hook(lambda module, inputs: (inputs[0] + 1,))
+    standin.BeginBlock(layer, "a", 1)
+    layer.register_forward_pre_hook(lambda module, inputs: (inputs[0] * 2,))
+    with standin.recording(layer) as record:
+        layer(X)
+    assert [op.ipu for op in record.ops][:2] == [0, 1]
 
 
 def test_options_are_typed_and_closed(standin: ModuleType) -> None:
@@ -177,8 +358,50 @@ def test_options_are_typed_and_closed(standin: ModuleType) -> None:
         made.replicationFactor(0)
     with pytest.raises(AttributeError, match="gradientAcumulation"):
         made.Training.gradientAcumulation(2)
-    with pytest.raises(standin.Error, match="IPU0"):
-        made.setAvailableMemoryProportion({"0": 0.2})
+    for key in ("0", "IPU", "IPUx", 0):
+        with pytest.raises(standin.Error, match="IPU0"):
+            made.setAvailableMemoryProportion({key: 0.2})
+    made.setAvailableMemoryProportion({"IPU0": 2.5})
+    assert made.get("setAvailableMemoryProportion", None) == {0: 2.5}
+    with pytest.raises(standin.Error, match="Unknown int option"):
+        made._Popart.set("enableExplicitIR", 1)
+    with pytest.raises(standin.Error, match="Unknown object option"):
+        made._Popart.set("anything", object())
+
+
+def test_options_are_frozen_once_a_model_was_made_with_them(standin: ModuleType) -> None:
+    made = options(standin)
+    executor = standin.trainingModel(nn.Linear(3, 3), made)
+    assert executor.options is made
+    for change in (
+        lambda: made.deviceIterations(2),  # type: ignore[attr-defined]
+        lambda: made.Training.gradientAccumulation(2),  # type: ignore[attr-defined]
+        lambda: made.Precision.setPartialsType(torch.half),  # type: ignore[attr-defined]
+        lambda: made._Popart.set("outlineThreshold", 1.0),  # type: ignore[attr-defined]
+        lambda: made.setExecutionStrategy(standin.PipelinedExecution()),  # type: ignore[attr-defined]
+        lambda: made.setAvailableMemoryProportion({"IPU0": 0.1}),  # type: ignore[attr-defined]
+        lambda: made.useOfflineIpuTarget(),  # type: ignore[attr-defined]
+    ):
+        with pytest.raises(standin.Error, match="frozen"):
+            change()
+
+
+def test_a_model_is_compiled_on_one_micro_batch_and_run_by_the_sdk_alone(standin: ModuleType) -> None:
+    model = chain(standin, 0, 1)
+    with pytest.raises(standin.Error, match=r"default value \(1\) for inference"):
+        standin.inferenceModel(model, options(standin, accumulation=4))
+    executor = standin.trainingModel(model, options(standin, accumulation=4))
+    with pytest.raises(standin.Error, match="expected a multiple of 4"):
+        executor.compile(torch.ones(6, 3))
+    assert not executor.isCompiled()
+    executor.compile(torch.ones(8, 3))
+    assert executor.isCompiled()
+    assert executor.recording.ipus() == (0, 1)
+    with pytest.raises(standin.Error, match="needs the Poplar SDK"):
+        executor(torch.ones(8, 3))
+    short = standin.trainingModel(model, options(standin, accumulation=2))
+    with pytest.raises(standin.Error, match="gradient-accumulation"):
+        short.compile(torch.ones(2, 3))
 
 
 def test_checkpoints_are_identities_on_tensors(standin: ModuleType) -> None:
@@ -189,16 +412,28 @@ def test_checkpoints_are_identities_on_tensors(standin: ModuleType) -> None:
         standin.recomputationCheckpoint(None)
 
 
-def test_a_serialized_matmul_must_divide(standin: ModuleType) -> None:
-    mode = standin.MatMulSerializationMode.OutputChannels
-    assert torch.equal(standin.serializedMatMul(X, X.t(), mode, 2), X @ X.t())
-    with pytest.raises(standin.Error, match="factor 3 does not divide 2"):
-        standin.serializedMatMul(X, X.t(), mode, 3)
+@pytest.mark.parametrize(("mode", "size"), [("OutputChannels", 4), ("ReducingDim", 3), ("InputChannels", 2)])
+def test_a_serialized_matmul_must_divide(standin: ModuleType, mode: str, size: int) -> None:
+    class Model(nn.Module):
+        factor = size
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            kind = standin.MatMulSerializationMode[mode]
+            result: torch.Tensor = standin.serializedMatMul(x, torch.ones(3, 4), kind, self.factor)
+            return result
+
+    model = Model()
+    assert torch.equal(model(X), X @ torch.ones(3, 4))
+    assert rules(standin, model) == []
+    model.factor = size + 1
+    assert rules(standin, model) == rules(standin, model, training=False, sharded=True) == ["serialized-matmul"]
+    with pytest.raises(standin.Error, match="MatMulSerializationMode"):
+        standin.serializedMatMul(X, X.t(), "output_channels", 2)
 
 
 def test_what_needs_the_sdk_says_so(standin: ModuleType) -> None:
     with pytest.raises(standin.Error, match="needs the Poplar SDK"):
-        standin.trainingModel(nn.Linear(2, 2))
+        standin.DataLoader(None, [])
 
 
 def test_install_does_not_hide_another_poptorch(standin: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

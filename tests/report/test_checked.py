@@ -13,6 +13,7 @@ from ipu_partition.plan import PartitionPlan
 from ipu_partition.report.checked import render_checked
 from ipu_partition.report.compared import render_comparison
 from ipu_partition.report.terminal import to_text
+from tests.plans_edit import edited
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = ["gpt2_medium", "bart", "deberta", "inference_only", "not_fitting"]
@@ -23,7 +24,7 @@ FINDINGS = [
 
 
 def _checked(plan: PartitionPlan, **changes: Any) -> PartitionPlan:
-    return PartitionPlan.from_dict(plan.to_dict() | {"checked": "given/ipu_config.json"} | changes)
+    return edited(plan.to_dict() | {"checked": "given/ipu_config.json"} | changes)
 
 
 def _faster(plan: PartitionPlan) -> PartitionPlan:
@@ -32,7 +33,7 @@ def _faster(plan: PartitionPlan) -> PartitionPlan:
     training = data["training"]
     training["solution"] |= {"objective_us": 1413.0, "lower_bound_us": 1413.0}
     training["stages"] = [s | {"index": i} for i, s in enumerate(training["stages"][2:])]
-    return PartitionPlan.from_dict(data)
+    return edited(data)
 
 
 @pytest.mark.parametrize("width", [40, 80])

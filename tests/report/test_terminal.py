@@ -10,9 +10,9 @@ from types import ModuleType
 
 import pytest
 
-from ipu_partition.plan import PartitionPlan
 from ipu_partition.report.lists import render_audit, render_models
 from ipu_partition.report.terminal import render_plan, show_plan, to_text
+from tests.plans_edit import edited
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = [
@@ -58,7 +58,7 @@ def test_every_ipu_is_shown_however_many(plans: ModuleType) -> None:
 def test_a_term_that_is_0_everywhere_is_not_shown(plans: ModuleType) -> None:
     data = plans.bart().to_dict()
     data["training"]["ipus"][0]["memory"]["terms"]["nowhere"] = 0
-    assert "nowhere" not in to_text(render_plan(PartitionPlan.from_dict(data)))
+    assert "nowhere" not in to_text(render_plan(edited(data)))
 
 
 def test_a_plan_that_does_not_fit_says_how_much_where_and_what_helps(plans: ModuleType) -> None:
@@ -94,7 +94,7 @@ def test_names_are_neither_markup_nor_control(plans: ModuleType) -> None:
     data["training"]["levers"][0]["description"] = hostile
     data["warnings"] = data["training"]["warnings"] = [hostile]
     out = io.StringIO()
-    show_plan(PartitionPlan.from_dict(data), out)
+    show_plan(edited(data), out)
     text = out.getvalue()
     assert text.count("[bold red]x[/]") == 6
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202e]", text)
@@ -127,12 +127,12 @@ def test_an_ascii_stream_is_enough(plans: ModuleType) -> None:
 def test_the_audit_lists_every_op(plans: ModuleType) -> None:
     data = plans.bart().to_dict()
     data["audit"]["unknown"] = {"aten.odd.default": [3, 0.02]}
-    text = to_text(render_audit(PartitionPlan.from_dict(data)))
+    text = to_text(render_audit(edited(data)))
     assert re.search(r"aten\.addmm\.default +counted +97", text)
     assert re.search(r"aten\.view\.default +ignored +240 +moves nothing", text)
     assert re.search(r"aten\.odd\.default +UNKNOWN +3 +2\.0 % of activation traffic", text)
     data["audit"] = {}
-    assert to_text(render_audit(PartitionPlan.from_dict(data))) == "No op was seen.\n"
+    assert to_text(render_audit(edited(data))) == "No op was seen.\n"
 
 
 @dataclass(frozen=True)
