@@ -1,5 +1,6 @@
-# Two commands do everything: `make demo` plans gpt2-medium, `make test` checks the project.
-# Both build .venv first, once; after that they need no network.
+# `make demo` plans gpt2-medium, `make test` checks the project, `make conformance` checks it against the real packages.
+# All build .venv first, once, and conformance an environment of its own outside of the checkout; after that they need
+# no network.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,13 +9,16 @@ INSTALLED := $(VENV)/.installed
 export HF_HUB_OFFLINE := 1
 export TRANSFORMERS_OFFLINE := 1
 
-.PHONY: demo test lint install benchmark clean
+.PHONY: demo test conformance lint install benchmark clean
 
 demo: $(INSTALLED)
 	$(BIN)/ipu-partition --model gpt2-medium --ipus 8 --output demo/
 
 test: lint
-	$(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+conformance: $(INSTALLED)
+	$(BIN)/python -m tests.conformance
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -10,22 +10,21 @@ from __future__ import annotations
 
 import sys
 
-from .blocks import BeginBlock, Block, removeBlocks
+from .blocks import BeginBlock, Block, BlockFunction, LegacyBeginBlockFn, removeBlocks
 from .errors import Error
+from .executor import PoplarExecutor, inferenceModel, trainingModel
 from .missing import (
     DataLoader,
-    PoplarExecutor,
     companions,
     cond,
     custom_op,
     dynamic_slice,
     dynamic_update,
-    inferenceModel,
     optim,
-    trainingModel,
 )
 from .ops import (
     Attribute,
+    SerializedMatMul,
     identity_loss,
     ipuHardwareIsAvailable,
     ipuHardwareVersion,
@@ -35,19 +34,24 @@ from .ops import (
     setLogLevel,
 )
 from .options import (
-    AutoStage,
     ConnectionType,
     DataLoaderMode,
     MatMulSerializationMode,
     Options,
     OutputMode,
-    PipelinedExecution,
     ReductionType,
-    ShardedExecution,
     TensorLocationSettings,
 )
 from .placement import NO_ACTIVE_BLOCK, Begin, Call, Op, Recording, recording
 from .rules import MAX_IPUS, Violation, violations
+from .strategies import (
+    AutoStage,
+    ParallelPhasedExecution,
+    PipelinedExecution,
+    SerialPhasedExecution,
+    ShardedExecution,
+    Stage,
+)
 
 __version__ = "3.3.0+standin"
 
@@ -59,20 +63,26 @@ __all__ = [
     "Begin",
     "BeginBlock",
     "Block",
+    "BlockFunction",
     "Call",
     "ConnectionType",
     "DataLoader",
     "DataLoaderMode",
     "Error",
+    "LegacyBeginBlockFn",
     "MatMulSerializationMode",
     "Op",
     "Options",
     "OutputMode",
+    "ParallelPhasedExecution",
     "PipelinedExecution",
     "PoplarExecutor",
     "Recording",
     "ReductionType",
+    "SerialPhasedExecution",
+    "SerializedMatMul",
     "ShardedExecution",
+    "Stage",
     "TensorLocationSettings",
     "Violation",
     "cond",

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -31,6 +31,15 @@ def _checkpoint(tensor: Any) -> Any:
     return tensor
 
 
+class SerializedMatMul(NamedTuple):
+    """A matmul made in `factor` steps along a dimension of `size`."""
+
+    module: str
+    mode: str
+    size: int
+    factor: int
+
+
 def serializedMatMul(
     lhs: torch.Tensor,
     rhs: torch.Tensor,
@@ -38,14 +47,14 @@ def serializedMatMul(
     factor: int = 0,
     keep_precision: bool = False,
 ) -> torch.Tensor:
-    """`lhs @ rhs`; Error where `factor` does not divide the dimension it cuts.
-
-    Source: graphcore/popart:willow/src/op/matmul.cpp.
-    """
-    sizes = {"input_channels": lhs.shape[-2], "reducing_dim": lhs.shape[-1], "output_channels": rhs.shape[-1]}
-    size = sizes.get(mode.value, 0)
-    if factor > 1 and size % factor:
-        raise Error(f"serialized matmul: factor {factor} does not divide {size} ({mode.value})")
+    """`lhs @ rhs`. A recording keeps what is cut, so that `violations()` can say whether the factor divides it."""
+    if not isinstance(mode, MatMulSerializationMode):
+        raise Error(f"mode must be a poptorch.MatMulSerializationMode, got {mode!r}")
+    sizes = {"input_channels": lhs.shape[:-1][-1:], "reducing_dim": lhs.shape[-1:], "output_channels": rhs.shape[-1:]}
+    record = Block._stages_manager
+    if record is not None and mode is not MatMulSerializationMode.Disabled:
+        module = record.stack[-1] if record.stack else ""
+        record.serialized.append(SerializedMatMul(module, mode.value, int((*sizes[mode.value], 1)[0]), factor))
     return lhs @ rhs
 
 

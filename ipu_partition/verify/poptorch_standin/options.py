@@ -9,11 +9,7 @@ from typing import Any
 import torch
 
 from .errors import Error
-
-
-class AutoStage(enum.IntEnum):
-    SameAsIpu = 0
-    AutoIncrement = 1
+from .strategies import PipelinedExecution, ShardedExecution, Strategy
 
 
 class ReductionType(enum.IntEnum):
@@ -49,19 +45,6 @@ class DataLoaderMode(enum.IntEnum):
     AsyncRebatched = 2
 
 
-class PipelinedExecution:
-    """The stages of one replica run at the same time. Only automatic stages are modelled here."""
-
-    def __init__(self, auto_stage: AutoStage = AutoStage.SameAsIpu) -> None:
-        if not isinstance(auto_stage, AutoStage):
-            raise Error("the stand-in knows automatic stages only, expected poptorch.AutoStage.")
-        self.auto_stage = auto_stage
-
-
-class ShardedExecution(PipelinedExecution):
-    """One IPU at a time."""
-
-
 class TensorLocationSettings:
     """Where a kind of tensor is kept."""
 
@@ -69,7 +52,7 @@ class TensorLocationSettings:
         self.settings: dict[str, Any] = {}
 
     def _set(self, name: str, value: Any, kind: type) -> TensorLocationSettings:
-        if not isinstance(value, kind):
+        if type(value) is not kind:
             raise Error(f"{name} expects {kind.__name__}, got {value!r}")
         self.settings[name] = value
         return self
@@ -88,6 +71,20 @@ class TensorLocationSettings:
 
 
 _POSITIVE = ("gradientAccumulation", "deviceIterations", "replicationFactor")
+_POPART_KINDS = {
+    "accumulateOuterFragmentSettings.excludedVirtualGraphs": list,
+    "accumulateOuterFragmentSettings.schedule": int,
+    "autoRecomputation": int,
+    "disableGradAccumulationTensorStreams": bool,
+    "enableExplicitIR": bool,
+    "engineOptions": dict,
+    "outlineThreshold": float,
+    "saveInitializersToFile": str,
+    "scheduleNonWeightUpdateGradientConsumersEarly": bool,
+    "subgraphCopyingStrategy": int,
+}
+"""Some of PopART's options; others are taken if they have one of these types.
+Source: graphcore/poptorch:poptorch/source/SessionOptionsParser.cpp."""
 
 
 class _Group:
@@ -95,6 +92,7 @@ class _Group:
 
     def __init__(self, **setters: Any) -> None:
         self._setters = setters
+        self._frozen = False
         self.values: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -102,19 +100,27 @@ class _Group:
         if name not in setters:
             raise AttributeError(f"poptorch options have no {name!r}")
 
-        def setter(*args: Any, **kwargs: Any) -> _Group:
-            self.values[name] = _checked(name, args[0] if len(args) == 1 and not kwargs else (args, kwargs), setters)
-            return self
+        def setter(*args: Any, **kwargs: Any) -> Any:
+            value = args[0] if len(args) == 1 and not kwargs else (args, kwargs)
+            return self._keep(name, _checked(name, value, setters[name]))
 
         return setter
+
+    def _keep(self, name: str, value: Any) -> Any:
+        self._check_open()
+        self.values[name] = value
+        return self
+
+    def _check_open(self) -> None:
+        if self._frozen:
+            raise Error("Can't modify frozen Options")
 
     def get(self, name: str, default: Any) -> Any:
         return self.values.get(name, default)
 
 
-def _checked(name: str, value: Any, setters: dict[str, Any]) -> Any:
+def _checked(name: str, value: Any, kind: type | None) -> Any:
     """`OptionsDict.set` compares Python types: True is no int and 1 is no float."""
-    kind = setters[name]
     if kind is not None and type(value) is not kind:
         raise Error(f"{name} expects {kind.__name__}, got {value!r}")
     if kind is int and name in _POSITIVE and value < 1:
@@ -122,13 +128,23 @@ def _checked(name: str, value: Any, setters: dict[str, Any]) -> Any:
     return value
 
 
+class _TrainingOptions(_Group):
+    @property
+    def gradient_accumulation(self) -> int:
+        return int(self.get("gradientAccumulation", 1))
+
+
 class _PopartOptions(_Group):
     def set(self, name: str, value: Any) -> _PopartOptions:
-        self.values[name] = value
+        kind = _POPART_KINDS.get(name, type(value))
+        if type(value) is not kind or kind not in (bool, int, float, str, list, dict):
+            raise Error(f"Unknown {type(value).__name__} option {name!r} for value {value!r}")
+        self._keep(name, value)
         return self
 
     def setPatterns(self, patterns: dict[str, bool], level: int = 2) -> _PopartOptions:
-        return self.set("patterns", patterns)
+        self._keep("patterns", _checked("setPatterns", patterns, dict))
+        return self
 
 
 class Options(_Group):
@@ -141,7 +157,7 @@ class Options(_Group):
             **dict.fromkeys(("enableExecutableCaching", "modelName", "logDir"), str),
             **dict.fromkeys(("outputMode", "connectionType", "syncPattern", "useIpuId", "enableProfiling")),
         )
-        self.Training = _Group(
+        self.Training = _TrainingOptions(
             gradientAccumulation=int,
             accumulationAndReplicationReductionType=ReductionType,
             setAutomaticLossScaling=bool,
@@ -156,28 +172,36 @@ class Options(_Group):
         locations = ("Activation", "Weight", "Optimizer", "Accumulator")
         self.TensorLocations = _Group(**{f"set{n}Location": TensorLocationSettings for n in locations})
         self._Popart = self._popart = _PopartOptions()
-        self.strategy = PipelinedExecution()
+        self.strategy: Strategy = PipelinedExecution()
         self.offline = False
 
-    def setExecutionStrategy(self, strategy: PipelinedExecution) -> Options:
-        assert isinstance(strategy, PipelinedExecution), "expected an instance of an execution strategy"
+    def setExecutionStrategy(self, strategy: Strategy) -> Options:
+        self._check_open()
+        assert isinstance(strategy, Strategy), "expected an instance of an execution strategy"
         self.strategy = strategy
         return self
 
     def setAvailableMemoryProportion(self, proportions: dict[str, float]) -> Options:
+        """Keys are "IPU0", "IPU1" ...; the values are not looked at."""
         for key in proportions:
-            if not (key.startswith("IPU") and key[3:].isdigit()):
+            if not (isinstance(key, str) and key.startswith("IPU") and key[3:].isdigit()):
                 raise Error(f'expected keys such as "IPU0", got {key!r}')
-        self.values["setAvailableMemoryProportion"] = {int(key[3:]): value for key, value in proportions.items()}
+        self._keep("setAvailableMemoryProportion", {int(key[3:]): value for key, value in proportions.items()})
         return self
 
     def useOfflineIpuTarget(self, ipu_version: int = 2) -> Options:
+        self._check_open()
         self.offline = True
         return self
 
+    def freeze(self) -> None:
+        """From now on nothing can be set; what making a model with the options does."""
+        for group in (self, self.Training, self.Precision, self.TensorLocations, self._Popart):
+            group._frozen = True
+
     @property
     def pipelined(self) -> bool:
-        return not isinstance(self.strategy, ShardedExecution)
+        return isinstance(self.strategy, PipelinedExecution) and not isinstance(self.strategy, ShardedExecution)
 
     @property
     def replication_factor(self) -> int:
@@ -189,4 +213,4 @@ class Options(_Group):
 
     @property
     def gradient_accumulation(self) -> int:
-        return int(self.Training.get("gradientAccumulation", 1))
+        return self.Training.gradient_accumulation

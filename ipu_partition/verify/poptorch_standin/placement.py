@@ -17,6 +17,9 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from .blocks import Block
 from .errors import Error
+from .ops import SerializedMatMul
+from .options import Options
+from .strategies import AutoStage, PipelinedExecution, StageNumbers
 
 NO_ACTIVE_BLOCK = -1
 
@@ -50,34 +53,44 @@ class Call(NamedTuple):
     stage: int
 
 
+def _auto_increment() -> StageNumbers:
+    return StageNumbers(PipelinedExecution(AutoStage.AutoIncrement))
+
+
 @dataclass
 class Recording:
-    """The blocks begun and the ops executed in one forward pass, numbered as `AutoStage.AutoIncrement` does.
+    """The blocks begun and the ops executed in one forward pass, on the stages that a strategy gives them.
 
-    Ops before the first block are on IPU 0, stage 0. Each new user id takes the next stage, from 1; a repeated
-    id gets its old stage with the IPU of the later call.
+    Ops before the first block are on IPU 0, stage 0. A repeated id gets its old stage with the IPU of the later call.
     """
+
+    numbers: StageNumbers = field(default_factory=_auto_increment, compare=False, repr=False)
 
     begins: list[Begin] = field(default_factory=list)
     ops: list[Op] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     checkpoints: list[str] = field(default_factory=list)
     """Module path of every tensor that `recomputationCheckpoint` was given."""
+    serialized: list[SerializedMatMul] = field(default_factory=list)
     auto_ids: int = 0
     ipu: int = 0
     stage: int = 0
     stack: list[str] = field(default_factory=list)
     """Paths of the modules whose forward is running, outermost first."""
-    _stages: dict[str, int] = field(default_factory=dict)
 
     def next_auto_id(self) -> str:
         self.auto_ids += 1
         return str(self.auto_ids - 1)
 
+    def reset_auto_ids(self) -> None:
+        self.auto_ids = 0
+
     def begin(self, user_id: str | None, ipu_id: int | None) -> None:
+        """TypeError where the IPU is no int, which only the native op looks at."""
         name = user_id if user_id else self.next_auto_id()
-        self.stage = self._stages.setdefault(name, len(self._stages) + 1)
-        self.ipu = self.stage if ipu_id is None else ipu_id
+        self.stage, self.ipu = self.numbers.place(name, ipu_id)
+        if not isinstance(self.ipu, int):
+            raise TypeError(f"begin_ipu_block() expects an int for ipu_id, got {self.ipu!r}")
         self.begins.append(Begin(name, self.ipu, self.stage))
 
     def end(self) -> None:
@@ -104,6 +117,23 @@ class Recording:
             for name in op.parameters:
                 found.setdefault(name, set()).add(op.ipu)
         return {name: tuple(sorted(ipus)) for name, ipus in sorted(found.items())}
+
+    def merged(self) -> list[tuple[int, list[int]]]:
+        """(IPU, stages) in the order of the stages, those that follow each other on one IPU together, as PopART merges
+        them. A stage that nothing begins, between others that are begun, is on no IPU.
+
+        Source: graphcore/popart:willow/src/transforms/pipeline.cpp `mergeConsecutivePipelineStages`.
+        """
+        ipu_of = {0: 0, **{begin.stage: begin.ipu for begin in self.begins}}
+        runs: list[tuple[int, list[int]]] = []
+        for stage in sorted(ipu_of):
+            if runs and runs[-1][1][-1] < stage - 1:
+                runs.append((NO_ACTIVE_BLOCK, [runs[-1][1][-1] + 1]))
+            if runs and runs[-1][0] == ipu_of[stage]:
+                runs[-1][1].append(stage)
+            else:
+                runs.append((ipu_of[stage], [stage]))
+        return runs
 
     def ipus(self) -> tuple[int, ...]:
         """The IPUs that run an op, ascending."""
@@ -144,14 +174,15 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
 
 
 @contextlib.contextmanager
-def recording(model: torch.nn.Module) -> Iterator[Recording]:
+def recording(model: torch.nn.Module, options: Options | None = None) -> Iterator[Recording]:
     """Record the forward pass of `model` run inside: `with recording(model) as record: model(**inputs)`.
 
-    Numbers stages as AutoIncrement does, whatever the options. Raises Error inside another recording.
+    Blocks get the stages that the strategy of `options` gives them; by default those of AutoIncrement. Raises Error
+    inside another recording, and for phases.
     """
     if Block._stages_manager is not None:
         raise Error("a recording is already running; finish it first.")
-    record = Recording()
+    record = Recording() if options is None else Recording(StageNumbers(options.strategy))
     handles = _watch_calls(model, record)
     Block._stages_manager = record
     try:
