@@ -58,8 +58,14 @@ def run_options(g: Any) -> None:
     g.add_argument(
         "--ipus", type=int, metavar="N", help="IPUs per replica (default: the smallest power of two that fits)"
     )
-    _mode_option(g)
     g.add_argument("--replicas", type=int, default=1, metavar="N", help="copies of the pipeline (default 1)")
+    common_options(g)
+    _machine_options(g)
+
+
+def common_options(g: Any) -> None:
+    """How a model runs, but for the machine, IPUs and replicas."""
+    _mode_option(g)
     g.add_argument(
         "--gradient-accumulation", type=int, metavar="N",
         help="micro-batches per weight update (default: smallest power of two >= 8 times the pipeline's need)",
@@ -80,7 +86,6 @@ def run_options(g: Any) -> None:
     )  # fmt: skip
     _optimizer_options(g)
     _serialisation_options(g)
-    _machine_options(g)
     g.add_argument(
         "--target", metavar="NAME",
         help="optimum: obey optimum-graphcore's class (default where there is one); poptorch: place blocks freely",
@@ -119,10 +124,14 @@ def _mode_option(g: Any) -> None:
 
 
 def _machine_options(g: Any) -> None:
+    outlining_option(g)
+    g.add_argument("--machine", default="mk2", metavar="NAME", help="mk2 or bow (default mk2)")
+
+
+def outlining_option(g: Any) -> None:
     g.add_argument(
         "--no-outlining", dest="outlining", action="store_false", help="equal layers on an IPU do not share their code"
     )
-    g.add_argument("--machine", default="mk2", metavar="NAME", help="mk2 or bow (default mk2)")
 
 
 def _optimizer_options(g: Any) -> None:
