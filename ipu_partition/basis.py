@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 @cache
 def cost_rules() -> str:
     """16 hex digits of all that predicts memory and time, the numbers of machines apart."""
-    rooms = [(HERE, name) for name in COSTING] + [(_judge(), name) for name in JUDGING]
+    rooms = [(HERE, name) for name in COSTING] + [(planners_folder(), name) for name in JUDGING]
     return _digest([found for root, name in rooms for found in sources(root, name)])
 
 
@@ -36,7 +36,7 @@ def machine_numbers(name: str) -> str | None:
     return _digest([(name, file.read_bytes())]) if name.isidentifier() and file.is_file() else None
 
 
-def _judge() -> Path:
+def planners_folder() -> Path:
     """The folder of `planners`, which need not be imported for it."""
     spec = find_spec("planners")
     assert spec is not None

@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
-from ..basis import HERE, sources
+from ..basis import HERE, planners_folder, sources
 from ..document import canonical_json, digest
 
 
 @cache
 def rules() -> str:
     """16 hex digits of the sources and data of `ipu_partition` and `planners`, the numbers of machines apart."""
-    return rules_of(HERE, _planners())
+    return rules_of(HERE, planners_folder())
 
 
 def rules_of(*packages: Path) -> str:
@@ -31,11 +30,3 @@ def rules_of(*packages: Path) -> str:
 
 def _rooms(package: Path) -> Iterator[str]:
     return (child.name for child in package.iterdir() if child.is_dir() or child.suffix == ".py")
-
-
-def _planners() -> Path:
-    """The folder of `planners`, which need not be imported for it."""
-    spec = find_spec("planners")
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent
