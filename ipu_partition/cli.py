@@ -10,8 +10,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .commands.common import INTERNAL, INTERRUPTED, one_line
-from .errors import PartitionError, UsageError
+from .commands.common import INTERNAL, INTERRUPTED
+from .errors import PartitionError, UsageError, one_line
 
 COMMANDS = ("batch", "check", "compare", "diff", "explain", "models", "push", "schema", "show")
 """Words that may come first; anything else plans a model."""

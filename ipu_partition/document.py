@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import UsageError
+from .errors import SAID, UsageError, one_line
 
 _SHOWN_ERRORS = 3
 MOST_BYTES = 8 << 20
@@ -74,7 +74,7 @@ def parse_object(text: str | bytes, origin: str, what: str, most_bytes: int = MO
         data = json.loads(text, object_pairs_hook=_once, parse_constant=_finite)
         json.dumps(data, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{origin} is not JSON ({one_line(str(error))}); expected {what}.") from error
+        raise UsageError(f"{origin} is not JSON ({one_line(str(error), SAID)}); expected {what}.") from error
     if not isinstance(data, dict):
         raise UsageError(f"{origin} holds a JSON {type(data).__name__}, expected an object: {what}.")
     return data
@@ -84,7 +84,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise ValueError(f"the key {_short(name)} is there twice")
+            raise ValueError(f"the key {short(name)} is there twice")
         found[name] = value
     return found
 
@@ -93,16 +93,10 @@ def _finite(constant: str) -> None:
     raise ValueError(f"{constant} is no number of JSON")
 
 
-def one_line(text: str, limit: int = 200) -> str:
-    """`text` without line breaks and control characters, and not for ever."""
-    plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return plain if len(plain) <= limit else plain[: limit - 3] + "..."
-
-
 def describe(error: ValidationError) -> str:
     """The first few things wrong with a document, on one line."""
     found = error.errors(include_url=False, include_context=False)
-    lines = [f"{'.'.join(map(str, e['loc'])) or 'document'}: {e['msg']} (found {_short(e['input'])})" for e in found]
+    lines = [f"{'.'.join(map(str, e['loc'])) or 'document'}: {e['msg']} (found {short(e['input'])})" for e in found]
     return few(lines)
 
 
@@ -112,6 +106,7 @@ def few(lines: Sequence[str]) -> str:
     return "; ".join(lines[:_SHOWN_ERRORS]) + more
 
 
-def _short(value: Any, limit: int = 60) -> str:
+def short(value: Any, limit: int = 60) -> str:
+    """`value` as it would be written, cut at `limit` characters."""
     text = ascii(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -25,3 +25,13 @@ class VerificationError(PartitionError):
     """A proof about a plan failed."""
 
     exit_code = 5
+
+
+SAID = 200
+"""Characters that are repeated of what somebody else's error says."""
+
+
+def one_line(text: str, limit: int | None = None) -> str:
+    """`text` without line breaks and control characters, cut at `limit` characters."""
+    plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return plain if limit is None or len(plain) <= limit else plain[: limit - 3] + "..."

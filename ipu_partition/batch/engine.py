@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
-from ..document import one_line
-from ..errors import UsageError
+from ..errors import SAID, UsageError, one_line
 from .backends import LOKY, check_backend, default_workers, joins_cluster, running
 from .processes import Single, begin, in_time, stop_all, uninterrupted
 
@@ -92,7 +91,9 @@ class Engine:
         except Exception as error:
             unanswered = [number for number in begun if number in left]
             if not unanswered:
-                raise UsageError(f"Backend {self.backend!r} does not work here: {one_line(str(error))}.") from error
+                raise UsageError(
+                    f"Backend {self.backend!r} does not work here: {one_line(str(error), SAID)}."
+                ) from error
             late = [number for number in unanswered if self._is_late(error, begun[number])]
             for number in late:
                 del left[number]
@@ -136,7 +137,7 @@ class Engine:
         if late:
             return Lost(True, f"It took longer than {self.timeout_s:g} s and was given up; --timeout allows more.")
         if not isinstance(error, BrokenProcessPool):
-            return Lost(False, f"Backend {self.backend!r} lost it: {one_line(str(error))}")
+            return Lost(False, f"Backend {self.backend!r} lost it: {one_line(str(error), SAID)}")
         codes = re.search(r"exit codes of the workers are \{(.*)\}", str(error))
         how = f" ({codes[1]})" if codes else ""
         return Lost(False, f"Its process ended{how}: it was killed, perhaps for lack of memory, or it crashed.")

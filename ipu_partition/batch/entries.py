@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..document import one_line, parse_object
-from ..errors import UsageError
+from ..document import parse_object
+from ..errors import SAID, UsageError, one_line
 from ..models.builtin import catalogue, close_names, find
 from .options import from_json, from_text
 
@@ -80,7 +80,7 @@ def _lines(text: str, origin: str) -> Iterator[Entry]:
         try:
             words = shlex.split(line, comments=True)
         except ValueError as error:
-            raise UsageError(f"{one_line(str(error))}; close the quotation marks.") from None
+            raise UsageError(f"{one_line(str(error), SAID)}; close the quotation marks.") from None
         return (words[0], from_text(words[1:])) if words else None
 
     return _each(text.split("\n"), lambda n: f"{origin}, line {n}", read)
@@ -97,7 +97,7 @@ def _json_list(text: str, origin: str) -> Iterator[Entry]:
     try:
         values = json.loads(text, object_pairs_hook=_unrepeated)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{origin} is not JSON ({one_line(str(error))}); expected {_WHAT}.") from None
+        raise UsageError(f"{origin} is not JSON ({one_line(str(error), SAID)}); expected {_WHAT}.") from None
 
     def read(value: object) -> tuple[str, dict[str, Any]]:
         if isinstance(value, str):

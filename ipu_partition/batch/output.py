@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..document import one_line
-from ..errors import UsageError
+from ..errors import UsageError, one_line
 from .folders import has_plan, is_complete, write
 from .job import Job, Outcome, Place, failure, plain
 from .summary import DOES_NOT_FIT, FAILED, FITS, Result, Summary, summary_of

@@ -9,8 +9,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..document import one_line
-from ..errors import PartitionError, TraceError, UsageError
+from ..errors import SAID, PartitionError, TraceError, UsageError, one_line
 from ..machine import machine
 from ..models import Shapes, described_shapes
 from ..plan_parts import Lever, ModePlan
@@ -56,7 +55,7 @@ def _planned(job: Job) -> Iterator[Outcome]:
         try:
             yield _on_pod(job, place, opened, shop, request)
         except PodTooSmallError as error:
-            result = blank(job, place).model_copy(update={"status": DOES_NOT_FIT, "reason": one_line(str(error))})
+            result = blank(job, place).model_copy(update={"status": DOES_NOT_FIT, "reason": one_line(str(error), SAID)})
             yield Outcome(result)
         except (Exception, SystemExit) as error:
             yield _failed(job, place, error)

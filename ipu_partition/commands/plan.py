@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..arguments import attached
-from .common import DOES_NOT_FIT, FITS, interruptible, one_line
+from ..errors import one_line
+from .common import DOES_NOT_FIT, FITS, interruptible
 from .options import Parser, keywords, override_options, workload_options
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from .common import FITS, one_line
+from ..errors import one_line
+from .common import FITS
 from .options import Parser
 
 if TYPE_CHECKING:

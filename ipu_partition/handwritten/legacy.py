@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..ipu_config import MODES, WILDCARD, IPUConfig
+from ..ipu_config.rules import LARGEST
 from ..plan_parts import Finding
 from .keys import DEPRECATED, MODEL_KEYS, REMOVED, RENAMED
 from .pods import without_pods
@@ -15,7 +16,6 @@ _FACTORS = tuple(f"{mode}{layer}_serialization_factor" for mode in MODES for lay
 _PROPORTIONS = tuple(f"{mode}matmul_proportion" for mode in MODES)
 _LEAST_PROPORTION = 0.05
 """Source: graphcore/examples:vision/unet_medical/tensorflow2/README.md."""
-_LARGEST = 2**31 - 1
 _SHOWN = 5
 
 Say = Callable[[str, str, bool], None]
@@ -42,7 +42,7 @@ def _check_numbers(data: Mapping[str, Any]) -> None:
     for key, value in data.items():
         numbers = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else [value]
         for number in numbers if key != "seed" else ():
-            if isinstance(number, int | float) and not -_LARGEST <= number <= _LARGEST:
+            if isinstance(number, int | float) and not -LARGEST <= number <= LARGEST:
                 raise UsageError(f"{key[:80]!r} holds a number that is too large or none at all.")
 
 

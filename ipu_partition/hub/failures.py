@@ -6,8 +6,7 @@ import json
 import os
 import re
 
-from ..document import one_line
-from ..errors import UsageError
+from ..errors import SAID, UsageError, one_line
 
 _SECRET = re.compile(r"hf_\w+|(?i:bearer)\s+\S+")
 _LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN to a token that may {do} there."
@@ -76,4 +75,4 @@ def _server_words(error: Exception, secret: str | None) -> str:
 def plain(text: str, secret: str | None = None) -> str:
     """On one line, short, without `secret` and whatever looks like a token."""
     hidden = text.replace(secret, "***") if secret else text
-    return one_line(_SECRET.sub("***", hidden)).rstrip(".")
+    return one_line(_SECRET.sub("***", hidden), SAID).rstrip(".")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..document import short
 from ..plan_parts import Finding, ModeName
 from ..request import MAX_IPUS
 from .fields import MODES, WILDCARD, Fields
@@ -168,6 +169,5 @@ def _stranger(name: str) -> str:
     return f"{_short(name)} is no field of IPUConfig{why_not(name)}"
 
 
-def _short(value: Any, limit: int = 60) -> str:
-    text = ascii(value) if not isinstance(value, int) or abs(value) < LARGEST else "a huge number"
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+def _short(value: Any) -> str:
+    return "a huge number" if isinstance(value, int) and abs(value) >= LARGEST else short(value)
