@@ -7,11 +7,12 @@ on one device; sequential units never step back; every device holds a unit unles
 ``min_units`` if any, and as many sequential units as ``layers`` says; first visits to the
 devices run in increasing order (``allow_empty`` may skip any of them); a later stage on a visited device holds a unit
 pinned to that device, or a member of a ``colocate`` group that has another member in an earlier stage of that device.
-Lack of memory is no violation but a shortfall per device.
+1F1B, no device is visited twice. Lack of memory is no violation but a shortfall per device.
 
-**Time of a device** = sum over its stages / speed + copies. A stage costs, in training, forward + backward + forward
-again (recomputation); in the last stage only the units up to its last checkpoint are recomputed. Forward only, a
-stage costs its forward. Copies: a tensor costs ``(bytes + gradient_bytes in training) * copy_us_per_byte`` once on each
+**Time of a device** = sum over its stages / speed + copies. A stage costs, in pipelined training, forward + backward +
+forward again (recomputation); in the last stage only the units up to its last checkpoint are recomputed. 1F1B, a stage
+costs forward + backward. Forward only, a stage costs its forward. Copies: a tensor costs ``(bytes + gradient_bytes in
+training) * copy_us_per_byte``, and ``copy_us`` for it and for its gradient where that has bytes, once on each
 device that reads it and does not make it, and once on the maker where any other device reads it. The host gives its
 tensors for nothing to the device of their first reader, which from then on counts as the maker. Sharded, only the
 receivers pay: nothing overlaps, so a copy is one event.
@@ -21,13 +22,15 @@ receivers pay: nothing overlaps, so a copy is one event.
 **Memory of a device** = base + resident + shared groups (each once) + code + stash + working memory.
 
 - Working memory = max(compute peak, update peak). Compute peak = max over recompute segments of (sum of live + largest
-  transient); a segment is a run of units within a stage that ends with a checkpoint. Forward only, it is the largest
-  transient. Update peak (training) = largest update of the units and groups here.
+  transient); a segment is a run of units within a stage that ends with a checkpoint. 1F1B, it is depth x sum of live +
+  largest transient. Forward only, it is the largest transient. Update peak (training) = largest update of the units and
+  groups here.
 - Stash = depth x bytes (:func:`planners.stages.stash_depth`), of the checkpoints of each stage ``s`` (training: depth
   ``2(S-1-s)+1``, 0 in the last stage), and of each tensor that a stage here reads without making it. For the latter,
   once per tensor and device: ``r`` = the earliest stage here, other than the maker, that reads it; ``h`` = the
   making stage if that is here too, else ``r``. Training: ``2S-1-r-h``, 0 where ``r == h == S-1``. Pipelined inference:
   ``r-h+1``. Sharded: 1. A checkpointed output that returns to its own device is counted twice at worst.
+- 1F1B: depth ``min(S-s, micro_batches)`` in stage ``s``: so many micro-batches have run forward there and not backward.
 
 **Order of preference** (:func:`preferred`): lowest objective; then lowest peak memory of a device; then fewest bytes
 received; then lowest sum of squared device times. ``prefer`` memory: the first two change places. The first is the
@@ -122,16 +125,16 @@ def evaluate(problem: Problem, assignment: Sequence[int]) -> Evaluation:
     if len(assignment) != len(problem.units) or not all(0 <= d < len(problem.devices) for d in assignment):
         return Evaluation(found, (), (), float("inf"), 0, problem.prefer)
     stages = stages_of(assignment)
-    sent, received = _copied(problem, assignment)
+    copied, received = _copied(problem, assignment)
     work, memory = _work(problem, stages), memory_of(problem, stages)
-    copies = [(sent + got) * problem.copy_us_per_byte for sent, got in zip(sent, received, strict=True)]
+    copies = [moved * problem.copy_us_per_byte + times * problem.copy_us for moved, times in copied]
     devices = tuple(
         DeviceLoad(work_us + copy_us, copy_us, held, device.capacity_bytes)
         for device, work_us, copy_us, held in zip(problem.devices, work, copies, memory, strict=True)
     )
     times = [device.time_us for device in devices]
     objective = sum(times) if problem.schedule is Schedule.SHARDED else max(times)
-    return Evaluation(found, stages, devices, objective, sum(received), problem.prefer)
+    return Evaluation(found, stages, devices, objective, received, problem.prefer)
 
 
 def preferred(evaluations: Sequence[Evaluation]) -> int:
@@ -158,8 +161,10 @@ def stage_us(problem: Problem, stage: Stage) -> float:
     """Time of a stage at speed 1, copies not included."""
     units = problem.units[stage.start : stage.stop]
     forward_us = sum(unit.forward_us for unit in units)
-    if problem.schedule is not Schedule.TRAINING:
+    if not problem.schedule.trains:
         return forward_us
+    if problem.schedule is Schedule.ONE_F_ONE_B:
+        return forward_us + sum(unit.backward_us for unit in units)
     again = units if stage.stop < len(problem.units) else _recomputed_in_last(units)
     return forward_us + sum(unit.backward_us for unit in units) + sum(unit.forward_us for unit in again)
 
@@ -169,21 +174,29 @@ def _recomputed_in_last(units: Sequence[Unit]) -> Sequence[Unit]:
     return units[: last + 1]
 
 
-def _copied(problem: Problem, assignment: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Bytes sent and received by each device; nothing is charged to the sender where the schedule is sharded."""
-    sent, received = ([0] * len(problem.devices) for _ in range(2))
+def _copied(problem: Problem, assignment: Sequence[int]) -> tuple[list[tuple[int, int]], int]:
+    """Bytes that each device sends and receives and in how many copies, and the bytes that all receive together.
+
+    Nothing is charged to the sender where the schedule is sharded.
+    """
+    moved, times, received = [0] * len(problem.devices), [0] * len(problem.devices), 0
     for tensor in problem.tensors:
         if not tensor.readers:
             continue
         maker = assignment[tensor.readers[0] if tensor.producer is None else tensor.producer]
         others = {assignment[reader] for reader in tensor.readers} - {maker}
-        for device in others:
-            received[device] += moved_bytes(problem, tensor)
-        if others and problem.schedule is not Schedule.SHARDED:
-            sent[maker] += moved_bytes(problem, tensor)
-    return sent, received
+        received += len(others) * moved_bytes(problem, tensor)
+        for device in others | ({maker} if others and problem.schedule is not Schedule.SHARDED else set()):
+            moved[device] += moved_bytes(problem, tensor)
+            times[device] += copies_of(problem, tensor)
+    return list(zip(moved, times, strict=True)), received
 
 
 def moved_bytes(problem: Problem, tensor: Tensor) -> int:
     """What one copy of the tensor moves: forward, and in training its gradient back."""
-    return tensor.bytes + (tensor.gradient_bytes if problem.schedule is Schedule.TRAINING else 0)
+    return tensor.bytes + (tensor.gradient_bytes if problem.schedule.trains else 0)
+
+
+def copies_of(problem: Problem, tensor: Tensor) -> int:
+    """How many copies that is."""
+    return 2 if problem.schedule.trains and tensor.gradient_bytes else 1

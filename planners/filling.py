@@ -36,7 +36,7 @@ class Needs:
         """Of the stash of the run that begins with block ``start``, were every device and every return one stage."""
         stages = len(self.row.fixed) + len(self.returns)
         stage = device + sum(before <= start for before in self.returns)
-        return stash_depth(self.row.problem.schedule, stages, stage, stage)
+        return stash_depth(self.row.problem.schedule, stages, stage, stage, self.row.problem.micro_batches)
 
 
 def _by_unit(problem: Problem, lists: Iterable[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
@@ -52,7 +52,8 @@ class Filling:
 
     def __init__(self, needs: Needs, device: int, start: int) -> None:
         self._problem, self._needs = needs.row.problem, needs
-        self._training = self._problem.schedule is Schedule.TRAINING
+        self._training = self._problem.schedule.trains
+        self._recomputed = self._problem.schedule is not Schedule.ONE_F_ONE_B
         self._kept = self._problem.devices[device].base_bytes
         self._units, self._tensors, self._groups = set[int](), set[int](), set[int]()
         self._live = self._transient = self._working = self._depth = 0
@@ -75,9 +76,9 @@ class Filling:
         self._kept += unit.resident_bytes + unit.code_bytes + self._shared(index) + self._stash(index, unit)
         self._transient = max(self._transient, unit.transient_bytes)
         if self._training:
-            self._live += unit.live_bytes
+            self._live += unit.live_bytes * (1 if self._recomputed else self._depth)
             self._working = max(self._working, unit.update_bytes)
-            if unit.checkpoint_bytes:
+            if unit.checkpoint_bytes and self._recomputed:
                 self._end_segment()
         self._units.add(index)
 
@@ -98,4 +99,5 @@ class Filling:
         self._tensors.update(found)
         tensors = [self._problem.tensors[i] for i in found]
         entering = sum(tensor.bytes for tensor in tensors if tensor.producer not in self._units)
-        return self._depth * (entering + unit.checkpoint_bytes * self._training)
+        checkpoint_bytes = unit.checkpoint_bytes if self._training and self._recomputed else 0
+        return self._depth * (entering + checkpoint_bytes)

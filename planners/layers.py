@@ -69,12 +69,15 @@ def _root(root: list[int], unit: int) -> int:
 
 
 def work_us(problem: Problem) -> list[float]:
-    """Per unit: time at speed 1 that it takes in any assignment: forward and, in training, backward and forward again.
+    """Per unit: time at speed 1 that it takes in any assignment: forward and, in training, backward and, unless 1F1B,
+    forward again.
 
     Units after the model's last checkpoint are not run again where they are in the last stage; see ``evaluate``.
     """
-    if problem.schedule is not Schedule.TRAINING:
+    if not problem.schedule.trains:
         return [unit.forward_us for unit in problem.units]
+    if problem.schedule is Schedule.ONE_F_ONE_B:
+        return [unit.forward_us + unit.backward_us for unit in problem.units]
     last = max((i for i, unit in enumerate(problem.units) if unit.checkpoint_bytes), default=-1)
     return [u.forward_us * (2 if i <= last else 1) + u.backward_us for i, u in enumerate(problem.units)]
 

@@ -23,7 +23,7 @@ class MemoryBytes:
     stash: int = 0
     """Checkpoints and tensors from other stages, times their depth."""
     live: int = 0
-    """Activations of the recompute segment that needs most."""
+    """Activations of the recompute segment that needs most; 1F1B, of all micro-batches that are under way."""
     transient: int = 0
     """Largest temporary of that segment."""
     update_excess: int = 0
@@ -40,9 +40,9 @@ def memory_of(problem: Problem, stages: Sequence[Stage]) -> tuple[MemoryBytes, .
     number = [n for n, stage in enumerate(stages) for _ in range(stage.start, stage.stop)]
     shared, updates = _groups(problem, stages, number)
     stash = _stash(problem, stages, number)
-    own: defaultdict[int, list[Stage]] = defaultdict(list)
-    for stage in stages:
-        own[stage.device].append(stage)
+    own: defaultdict[int, list[tuple[Stage, int]]] = defaultdict(list)
+    for s, stage in enumerate(stages):
+        own[stage.device].append((stage, stash_depth(problem.schedule, len(stages), s, s, problem.micro_batches)))
     return tuple(
         _device(problem, device, own[device], shared[device], stash[device], updates[device])
         if device in own
@@ -52,12 +52,12 @@ def memory_of(problem: Problem, stages: Sequence[Stage]) -> tuple[MemoryBytes, .
 
 
 def _device(
-    problem: Problem, device: int, own: Sequence[Stage], shared: int, stash: int, group_update: int
+    problem: Problem, device: int, own: Sequence[tuple[Stage, int]], shared: int, stash: int, group_update: int
 ) -> MemoryBytes:
-    units = [unit for stage in own for unit in problem.units[stage.start : stage.stop]]
-    live, transient = max((segment for stage in own for segment in _segments(problem, stage)), key=sum)
+    """``own``: its stages, each with its depth."""
+    units = [unit for stage, _ in own for unit in problem.units[stage.start : stage.stop]]
+    live, transient = _working(problem, own)
     update = max([group_update, *(unit.update_bytes for unit in units)])
-    training = problem.schedule is Schedule.TRAINING
     return MemoryBytes(
         base=problem.devices[device].base_bytes,
         resident=sum(unit.resident_bytes for unit in units),
@@ -66,8 +66,17 @@ def _device(
         stash=stash,
         live=live,
         transient=transient,
-        update_excess=max(0, update - live - transient) if training else 0,
+        update_excess=max(0, update - live - transient) if problem.schedule.trains else 0,
     )
+
+
+def _working(problem: Problem, own: Sequence[tuple[Stage, int]]) -> tuple[int, int]:
+    """(live, transient) bytes at the compute peak of a device."""
+    if problem.schedule is not Schedule.ONE_F_ONE_B:
+        return max((segment for stage, _ in own for segment in _segments(problem, stage)), key=sum)
+    runs = [(problem.units[stage.start : stage.stop], depth) for stage, depth in own]
+    live = sum(depth * sum(unit.live_bytes for unit in units) for units, depth in runs)
+    return live, max(unit.transient_bytes for units, _ in runs for unit in units)
 
 
 def _segments(problem: Problem, stage: Stage) -> Iterator[tuple[int, int]]:
@@ -101,7 +110,8 @@ def _stash(problem: Problem, stages: Sequence[Stage], number: Sequence[int]) -> 
         stash[stage.device] += checkpoints * stash_depth(problem.schedule, last, s, s)
     for tensor in problem.tensors:
         for device, (reader, holder) in _kept(tensor, stages, number).items():
-            stash[device] += tensor.bytes * stash_depth(problem.schedule, last, reader, holder)
+            depth = stash_depth(problem.schedule, last, reader, holder, problem.micro_batches)
+            stash[device] += tensor.bytes * depth
     return stash
 
 

@@ -22,6 +22,20 @@ class Schedule(StrEnum):
     """As above, forward only: nothing is recomputed, only skip connections are stashed."""
     SHARDED = "sharded-inference"
     """One device at a time, forward only; the objective is latency, nothing is stashed."""
+    ONE_F_ONE_B = "1f1b-training"
+    """One stage on each device, forward and backward in turn once the pipeline is full, nothing recomputed; the
+    objective is cycle time, activations stay live. Source: Narayanan et al., arXiv:2104.04473, section 2.2.1
+    (PipeDream-Flush); `Schedule1F1B` of torch.distributed.pipelining."""
+
+    @property
+    def trains(self) -> bool:
+        """Whether units run backward too."""
+        return self in (Schedule.TRAINING, Schedule.ONE_F_ONE_B)
+
+    @property
+    def returns(self) -> bool:
+        """Whether a device may hold several stages."""
+        return self is not Schedule.ONE_F_ONE_B
 
 
 class Preference(StrEnum):
@@ -114,3 +128,8 @@ class Problem:
     allow_empty: bool = False
     """False: every device holds at least one unit."""
     prefer: Preference = Preference.TIME
+    copy_us: float = 0.0
+    """What a copy takes whatever its size, on each side; its gradient is another copy."""
+    micro_batches: int | None = None
+    """Of one weight update, where stages hold activations of several (``1f1b-training``); ``None``: as many as there
+    are stages, or more."""

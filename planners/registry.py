@@ -24,6 +24,7 @@ BUILT_IN = {
     "chain": "planners.chain:Chain",
     "flops": "planners.balanced:Flops",
     "greedy": "planners.greedy:Greedy",
+    "inline": "planners.inline:Inline",
     "milp": "planners.milp:Milp",
     "parameters": "planners.balanced:Parameters",
     "uniform": "planners.uniform:Uniform",

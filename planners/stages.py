@@ -29,13 +29,16 @@ def stages_of(assignment: Sequence[int]) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def stash_depth(schedule: Schedule, stages: int, reader: int, holder: int) -> int:
+def stash_depth(schedule: Schedule, stages: int, reader: int, holder: int, micro_batches: int | None = None) -> int:
     """How many copies of a tensor a device keeps that first needs it beyond its own stage in stage ``reader``.
 
     ``holder`` is the stage that makes it on the same device, or ``reader`` itself where it is copied in.
     Training: backward of ``reader`` follows ``2S-1-reader-holder`` steps after forward of ``holder``; in the last stage
     it follows at once and nothing is stashed. Source of the rule: graphcore/popart:willow/src/transforms/pipeline.cpp.
+    1F1B: a stage runs ``S-1-holder`` micro-batches ahead of its first backward pass, or all there are.
     """
+    if schedule is Schedule.ONE_F_ONE_B:
+        return min(stages - holder, micro_batches or stages)
     if schedule is Schedule.SHARDED or (schedule is Schedule.INFERENCE and reader == holder):
         return 1
     if schedule is Schedule.INFERENCE:
@@ -102,13 +105,15 @@ def _counts(problem: Problem, assignment: Sequence[int]) -> Iterator[str]:
 
 
 def _visits(problem: Problem, assignment: Sequence[int]) -> Iterator[str]:
-    """First visits in device order; a return must hold a unit that has reason to be there."""
+    """First visits in device order; a return must hold a unit that has reason to be there, and 1F1B knows none."""
     reasons = [0, *accumulate(_reasons(problem, assignment))]
     highest, visited = -1, set()
     for stage in stages_of(assignment):
         if stage.device in visited:
-            if reasons[stage.start] == reasons[stage.stop]:
-                span = f"units {stage.start} to {stage.stop - 1}"
+            span = f"units {stage.start} to {stage.stop - 1}"
+            if not problem.schedule.returns:
+                yield f"the stage of {span} returns to device {stage.device}, which runs one stage"
+            elif reasons[stage.start] == reasons[stage.stop]:
                 yield f"the stage of {span} returns to device {stage.device} for no reason"
         elif stage.device < highest:
             yield f"device {stage.device} is first visited after device {highest}"

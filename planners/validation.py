@@ -43,6 +43,8 @@ def validate(problem: Problem) -> None:
     for index, group in enumerate(problem.groups):
         _group(problem, index, group)
     number("problem", "copy_us_per_byte", problem.copy_us_per_byte)
+    number("problem", "copy_us", problem.copy_us)
+    _micro_batches(problem.micro_batches)
     _sizes(problem)
     indices("sequential", problem.sequential, len(problem.units))
     _layers(problem)
@@ -98,6 +100,13 @@ def _device(index: int, device: Device) -> None:
         number(owner, "layers", device.layers, whole=True)
 
 
+def _micro_batches(count: int | None) -> None:
+    if count is not None:
+        number("problem", "micro_batches", count, whole=True)
+        if count < 1:
+            raise ProblemError(f"problem: micro_batches is {count}, expected at least 1, or null")
+
+
 def _sizes(problem: Problem) -> None:
     """Twice what everything on one device would take, stashed as deep as it can be."""
     stages = 2 * min(len(problem.units), len(problem.devices) + len(problem.pins) + len(problem.groups))
@@ -106,6 +115,7 @@ def _sizes(problem: Problem) -> None:
     )
     once += sum(g.bytes + g.update_bytes for g in problem.groups) + max(d.base_bytes for d in problem.devices)
     deep = sum(u.checkpoint_bytes for u in problem.units) + sum(t.bytes + t.gradient_bytes for t in problem.tensors)
+    deep += sum(u.live_bytes for u in problem.units) if problem.schedule is Schedule.ONE_F_ONE_B else 0
     if max(once + stages * deep, *(d.capacity_bytes for d in problem.devices)) > MOST_BYTES:
         raise ProblemError(f"the problem's bytes add up to more than {MOST_BYTES}, the most that is counted exactly")
 

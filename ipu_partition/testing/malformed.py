@@ -20,6 +20,8 @@ def malformed(problem: Problem) -> Iterator[tuple[str, Problem]]:
     yield "negative bytes", replace(problem, units=(replace(unit, resident_bytes=-1), *problem.units[1:]))
     yield "a negative capacity", replace(problem, devices=(replace(device, capacity_bytes=-1), *problem.devices[1:]))
     yield "speed 0", replace(problem, devices=(replace(device, speed=0.0), *problem.devices[1:]))
+    yield "a negative time of a copy", replace(problem, copy_us=-1.0)
+    yield "no micro-batch", replace(problem, micro_batches=0)
     yield "a reader that does not exist", replace(problem, tensors=(Tensor("t", None, (count,), 1),))
     yield "a tensor that its maker reads", replace(problem, tensors=(Tensor("t", 0, (0,), 1),))
     yield "a member that does not exist", replace(problem, groups=(SharedGroup("g", (0, count), 1, False),))

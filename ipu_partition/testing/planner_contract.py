@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from planners import Feasible, Infeasible, Optimal, Planner, Problem, parse
+from planners import Feasible, Infeasible, Optimal, Planner, Problem, Schedule, parse
 from planners.problem_json import to_json
 
 from .limits import has_time_limit, keeps_its_time_limit
-from .problems import random_problem
+from .problems import SCHEDULES, random_problem
 from .properties import EXACT, EXAMPLES, Example, Property
 from .shrink import smallest
 
@@ -47,13 +47,22 @@ class ContractReport:
 
 
 def planner_contract(
-    planner: Planner | str, *, examples: int = 200, seed: int = 0, exact: bool = False, most_units: int = 7
+    planner: Planner | str,
+    *,
+    examples: int = 200,
+    seed: int = 0,
+    exact: bool = False,
+    most_units: int = 7,
+    schedules: Sequence[Schedule] = SCHEDULES,
 ) -> ContractReport:
     """Ask a planner (or specification) for ``examples`` random problems and check what it says by exhaustion.
 
     Same arguments, same problems. ``exact``: it must find and prove the best by every criterion, also the nearest where
-    nothing fits. ContractError for a property that does not hold; ValueError for ``most_units`` beyond 1 to 9.
+    nothing fits. ``schedules``: those of the problems; 1F1B only where it is named. ContractError for a property that
+    does not hold; ValueError for ``most_units`` beyond 1 to 9.
     """
+    if not schedules:
+        raise ValueError("schedules is empty, expected one or more")
     if not 1 <= most_units <= MOST_UNITS or examples < 0:
         raise ValueError(
             f"most_units is {most_units} and examples {examples}, expected 1 to {MOST_UNITS}, and 0 or more"
@@ -63,7 +72,7 @@ def planner_contract(
     seen = []
     for number in range(examples):
         name = f"{seed}/{number}"
-        example = Example(chosen, random_problem(Random(name), most_units), name)
+        example = Example(chosen, random_problem(Random(name), most_units, schedules), name)
         for rule, holds in rules.items():
             _check(rule, holds, example)
         seen.append(_outcome(example))

@@ -7,6 +7,7 @@ All times, speeds and costs are sums of few binary digits, so that every sum of 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
@@ -15,10 +16,12 @@ from planners import Device, Preference, Problem, Schedule, SharedGroup, Tensor,
 MOST_DEVICES = 3
 ROOMY_BYTES = 100_000
 """More than any of these problems needs on one device."""
+SCHEDULES = tuple(schedule for schedule in Schedule if schedule.returns)
+"""Those that every planner knows."""
 
 
-def random_problem(random: Random, most_units: int) -> Problem:
-    """A valid problem of 1 to ``most_units`` units and 1 to 3 devices.
+def random_problem(random: Random, most_units: int, schedules: Sequence[Schedule] = SCHEDULES) -> Problem:
+    """A valid problem of 1 to ``most_units`` units and 1 to 3 devices, in one of the schedules.
 
     It is built around an assignment that obeys all or nearly all of its constraints and may be just what fits.
     """
@@ -29,14 +32,21 @@ def random_problem(random: Random, most_units: int) -> Problem:
     problem = Problem(
         units=tuple(_unit(random, index) for index in range(len(layout))),
         devices=tuple(_device(random) for _ in range(devices)),
-        schedule=random.choice(list(Schedule)),
+        schedule=random.choice(list(schedules)),
         tensors=tuple(_tensor(random, index, len(layout)) for index in range(random.randint(0, 5))),
         groups=tuple(_group(random, index, len(layout)) for index in range(random.randint(0, 2))),
         copy_us_per_byte=random.choice((0.0, 0.25, 1.0)),
         allow_empty=allow_empty,
         prefer=random.choice((Preference.TIME, Preference.TIME, Preference.MEMORY)),
     )
+    if not problem.schedule.returns:
+        problem, layout = _flowing(random, problem), sorted(layout)
     return _sized(random, _overruled(random, _bound(random, problem, layout), layout), layout)
+
+
+def _flowing(random: Random, problem: Problem) -> Problem:
+    """With what only schedules in device order know."""
+    return replace(problem, micro_batches=random.choice((None, 1, 2, 5)), copy_us=random.choice((0.0, 2.0)))
 
 
 def _layout(random: Random, units: int) -> list[int]:

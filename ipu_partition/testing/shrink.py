@@ -56,6 +56,10 @@ def _plainer(problem: Problem) -> Iterator[Problem]:
     """The same things, with fewer numbers."""
     if problem.copy_us_per_byte:
         yield replace(problem, copy_us_per_byte=0.0)
+    if problem.copy_us:
+        yield replace(problem, copy_us=0.0)
+    if problem.micro_batches is not None:
+        yield replace(problem, micro_batches=None)
     if problem.prefer is not Preference.TIME:
         yield replace(problem, prefer=Preference.TIME)
     for index, device in enumerate(problem.devices):

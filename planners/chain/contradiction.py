@@ -24,16 +24,17 @@ class Constraint:
     relax: Callable[[Problem], Problem]
 
 
-def explain(problem: Problem, possible: Callable[[Problem], bool | None]) -> str:
+def explain(problem: Problem, possible: Callable[[Problem], bool | None], shape: str = SHAPE) -> str:
     """Drop constraints as long as the rest stays impossible; name what is left, at most ``MOST_NAMED``.
 
     ``possible`` may answer None for "not known": the constraint is then kept, so the set may not be smallest.
+    ``shape``: what every assignment obeys whatever is dropped.
     """
     _, named = _core(_bare(problem), list(constraints(problem)), possible)
     words = [constraint.words for constraint in reversed(named)]
     if len(words) > MOST_NAMED:
         words = [*words[:MOST_NAMED], f"{len(words) - MOST_NAMED} more constraints"]
-    return f"no assignment obeys all of this: {'; '.join(words)} ({SHAPE})"
+    return f"no assignment obeys all of this: {'; '.join(words)} ({shape})"
 
 
 def _core(

@@ -11,6 +11,7 @@ from ..evaluate import TIE, Evaluation, evaluate
 from ..fallback import SECONDS_PER_UNIT, fallback
 from ..problem import Problem
 from ..solution import Feasible, Infeasible, Optimal, Solution
+from ..support import refuse_unknown
 from ..validation import validate
 from .contradiction import explain
 from .homes import ContradictionError, Homes
@@ -40,8 +41,12 @@ class Chain:
             raise ValueError(f"chain has time_limit {self.time_limit} and rows {self.rows}, expected 0 or more")
 
     def __call__(self, problem: Problem, clock: Callable[[], float] = time.perf_counter) -> Solution:
-        """ProblemError where the problem is malformed. ``clock`` counts seconds."""
+        """ProblemError where the problem is malformed, ValueError for what :func:`refuse_unknown` names.
+
+        ``clock`` counts seconds.
+        """
         validate(problem)
+        refuse_unknown(NAME, problem)
         return _Run(problem, self, clock).solution()
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..problem import Problem
 from ..solution import Solution
+from ..support import refuse_unknown
 from ..validation import validate
 
 
@@ -27,11 +28,13 @@ class Milp:
             raise ValueError(f"milp has time_limit {self.time_limit}, expected 0 or more seconds")
 
     def __call__(self, problem: Problem, clock: Callable[[], float] = time.perf_counter) -> Solution:
-        """ProblemError where the problem is malformed, PlannerError without highspy. ``clock`` counts seconds."""
+        """ProblemError where the problem is malformed, ValueError for what :func:`refuse_unknown` names, PlannerError
+        without highspy. ``clock`` counts seconds."""
         from .highs import load
 
         until = clock() + self.time_limit
         validate(problem)
+        refuse_unknown("milp", problem)
         load()
         from .answer import answer
 

@@ -10,7 +10,8 @@ from planners.problem import Preference, Problem, Schedule, Tensor
 class Literal:
     def __init__(self, problem: Problem, assignment: Sequence[int]) -> None:
         self.p, self.a = problem, list(assignment)
-        self.n, self.training = len(problem.units), problem.schedule is Schedule.TRAINING
+        self.n, self.training = len(problem.units), problem.schedule in (Schedule.TRAINING, Schedule.ONE_F_ONE_B)
+        self.flowing = problem.schedule is Schedule.ONE_F_ONE_B
         self.stage = [0]
         for before, after in zip(self.a, self.a[1:], strict=False):
             self.stage.append(self.stage[-1] + (before != after))
@@ -26,9 +27,22 @@ class Literal:
             work += unit.forward_us
             if self.training:
                 work += unit.backward_us + unit.forward_us * self.recomputed(u)
-        return work / self.p.devices[device].speed + self.copied(device) * self.p.copy_us_per_byte
+        copies = self.copied(device) * self.p.copy_us_per_byte + self.times_copied(device) * self.p.copy_us
+        return work / self.p.devices[device].speed + copies
+
+    def times_copied(self, device: int) -> int:
+        count = 0
+        for t in self.p.tensors:
+            elsewhere = {self.a[r] for r in t.readers} - {self.maker(t)} if t.readers else set()
+            sends = (
+                self.maker(t) == device and elsewhere and self.p.schedule is not Schedule.SHARDED if t.readers else 0
+            )
+            count += (1 + bool(self.training and t.gradient_bytes)) * (bool(sends) + (device in elsewhere))
+        return count
 
     def recomputed(self, u: int) -> bool:
+        if self.flowing:
+            return False
         later = [v for v in range(u, self.n) if self.stage[v] == self.stage[u] and self.p.units[v].checkpoint_bytes > 0]
         return self.stage[u] < self.last or bool(later)
 
@@ -54,6 +68,9 @@ class Literal:
         """
         if self.p.schedule is Schedule.SHARDED:
             return 1
+        if self.flowing:
+            under_way = [first, *range(first + 1, self.last + 1)]
+            return len(under_way[: self.p.micro_batches])
         if not self.training:
             return len(range(first, reader + 1))
         alive = len(range(first, 2 * self.last - reader + 1))
@@ -61,7 +78,7 @@ class Literal:
 
     def stash(self, device: int) -> int:
         total = 0
-        for u in self.units(device) if self.training else ():
+        for u in self.units(device) if self.training and not self.flowing else ():
             total += self.p.units[u].checkpoint_bytes * self.steps(self.stage[u], self.stage[u])
         for t in self.p.tensors:
             made = None if t.producer is None or self.a[t.producer] != device else self.stage[t.producer]
@@ -73,12 +90,19 @@ class Literal:
     def working(self, device: int) -> int:
         """Every window of units of one stage without a checkpoint before its end is live at some time."""
         peaks, updates = [0], [0]
+        if self.flowing:
+            peaks = [
+                sum(self.p.units[u].live_bytes * self.steps(self.stage[u], self.stage[u]) for u in self.units(device))
+            ]
+            peaks[0] += max(self.p.units[u].transient_bytes for u in self.units(device))
         for u in self.units(device):
             window: list[int] = []
             for v in range(u, self.n):
                 if self.stage[v] != self.stage[u]:
                     break
                 window.append(v)
+                if self.flowing:
+                    break
                 live = sum(self.p.units[w].live_bytes for w in window) if self.training else 0
                 peaks.append(live + max(self.p.units[w].transient_bytes for w in window))
                 if self.p.units[v].checkpoint_bytes and self.training:
@@ -148,8 +172,10 @@ class Literal:
         for s in range(self.last + 1):
             units = [u for u in range(self.n) if self.stage[u] == s]
             device, before = self.a[units[0]], set(self.a[: units[0]])
-            if device in before and not any(self.has_reason(u) for u in units):
-                span = f"units {units[0]} to {units[-1]}"
+            span = f"units {units[0]} to {units[-1]}"
+            if device in before and self.flowing:
+                found.append(f"the stage of {span} returns to device {device}, which runs one stage")
+            elif device in before and not any(self.has_reason(u) for u in units):
                 found.append(f"the stage of {span} returns to device {device} for no reason")
             if device not in before and before and device < max(before):
                 found.append(f"device {device} is first visited after device {max(before)}")

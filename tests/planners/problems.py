@@ -14,7 +14,7 @@ few = st.integers(1, 6)
 sizes = st.integers(0, 9)
 times = st.integers(0, 8).map(float)
 speeds = st.sampled_from((1.0, 1.0, 0.5, 2.0))
-schedules = st.sampled_from(Schedule)
+schedules = st.sampled_from([schedule for schedule in Schedule if schedule.returns])
 
 
 @st.composite
@@ -89,6 +89,20 @@ def _overruled(draw: st.DrawFn, problem: Problem, assignment: Sequence[int] = ()
     if left and all(device.layers is not None for device in devices):
         devices[-1] = replace(devices[-1], layers=None)
     return replace(problem, devices=tuple(devices), prefer=draw(st.sampled_from(Preference)))
+
+
+@st.composite
+def flowing_problems(draw: st.DrawFn, counts: st.SearchStrategy[int] = few) -> Problem:
+    """1F1B: with a time for each copy, and a count of micro-batches. Some are contradictory."""
+    problem = draw(problems(counts, wide=True))
+    return replace(
+        problem,
+        schedule=Schedule.ONE_F_ONE_B,
+        groups=tuple(replace(g, colocate=g.colocate and draw(st.booleans())) for g in problem.groups),
+        pins=problem.pins[: draw(st.integers(0, 1))],
+        copy_us=draw(st.sampled_from((0.0, 0.5, 4.0))),
+        micro_batches=draw(st.sampled_from((None, 1, 2, 3, 8))),
+    )
 
 
 @st.composite

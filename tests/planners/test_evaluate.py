@@ -23,10 +23,10 @@ from planners import (
     stages_of,
 )
 from tests.planners.literal import Literal
-from tests.planners.problems import problems, returning_problems
+from tests.planners.problems import flowing_problems, problems, returning_problems
 
 
-@given(problems(wide=True), st.data())
+@given(problems(wide=True) | flowing_problems(), st.data())
 def test_agrees_with_a_literal_reading_of_the_rules(problem: Problem, data: st.DataObject) -> None:
     devices = st.integers(0, len(problem.devices) - 1)
     assignment = data.draw(st.lists(devices, min_size=len(problem.units), max_size=len(problem.units)))
@@ -48,7 +48,7 @@ def test_rules_are_broken_in_the_same_words_where_stages_return(problem: Problem
     assert list(evaluate(problem, assignment).violations) == Literal(problem, assignment).violations()
 
 
-@given(problems(wide=True), st.data())
+@given(problems(wide=True) | flowing_problems(), st.data())
 def test_terms_add_up_and_none_is_negative(problem: Problem, data: st.DataObject) -> None:
     devices = st.integers(0, len(problem.devices) - 1)
     assignment = data.draw(st.lists(devices, min_size=len(problem.units), max_size=len(problem.units)))

@@ -121,7 +121,7 @@ def tied_layers(layers: int, devices: int, capacity_bytes: int = 10**10, **chang
     return replace(problem, **changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("schedule", Schedule)
+@pytest.mark.parametrize("schedule", [schedule for schedule in Schedule if schedule.returns])
 @pytest.mark.parametrize("capacity_bytes", [10**10, 330_000_000, 200_000_000])
 def test_agrees_with_chain_where_exhaustion_cannot_go(schedule: Schedule, capacity_bytes: int) -> None:
     problem = tied_layers(17, 5, capacity_bytes, schedule=schedule)

@@ -40,7 +40,10 @@ def test_shortest_specification() -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("magic", "there is no planner 'magic'; there are brute, chain, flops, greedy, milp, parameters, uniform"),
+        (
+            "magic",
+            "there is no planner 'magic'; there are brute, chain, flops, greedy, inline, milp, parameters, uniform",
+        ),
         ("chain{speed=3}", "'chain' has no option 'speed'; it has time_limit, rows"),
         ("chain{time_limit=soon}", "time_limit is 'soon', expected float"),
         ("chain{time_limit=1 time_limit=2}", "option time_limit is given twice: 1.0 and 2"),
@@ -60,7 +63,7 @@ def test_other_packages_add_planners(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("exhaustive", "planners.brute:Brute", registry.GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda group: [point])
     assert parse("exhaustive{limit=3}") == Brute(3)
-    assert names() == ("brute", "chain", "exhaustive", "flops", "greedy", "milp", "parameters", "uniform")
+    assert names() == ("brute", "chain", "exhaustive", "flops", "greedy", "inline", "milp", "parameters", "uniform")
 
 
 def test_two_planners_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
