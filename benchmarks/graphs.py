@@ -125,8 +125,8 @@ def _make(record: Record) -> Prepared | str:
         made = prepare(spec, request, Mode(record["mode"]), target_of(spec, request), _silent)
     except PartitionError as error:
         return str(error)
-    traced: Any = None  # large, and nothing here reads it
-    return replace(made, traced=traced)
+    nothing: Any = None  # they are large, and nothing here reads them
+    return replace(made, traced=nothing, flow=nothing)
 
 
 def _silent(_: str) -> None:

@@ -69,6 +69,17 @@ def free_layout(traced: TracedModel, family: ResolvedFamily | None = None, adapt
     return Layout(names, starts, _repeated_layers(call.module for call in traced.calls), free=True)
 
 
+def finest_layout(traced: TracedModel, family: ResolvedFamily | None = None) -> Layout:
+    """The free layout with more places, of what the graph alone says and what the table of `family` does.
+
+    The model runs as it is: nothing is adapted, and no unit is moved behind another.
+    """
+    layouts = [free_layout(traced), *([free_layout(traced, family)] if family else [])]
+    finest = max(layouts, key=lambda layout: len(layout.starts))
+    starts = tuple(replace(start, joins=None) for start in finest.starts)
+    return replace(finest, starts=starts, checkpoints=(), layers=())
+
+
 def _in_call_order(traced: TracedModel, blocks: Iterable[ResolvedBlock]) -> tuple[BlockSpec, ...]:
     """Blocks whose hook fires once, in the order it fires."""
     positions = {call.module: i for i, call in enumerate(traced.calls)}
@@ -157,11 +168,12 @@ def _checkpoint_units(modules: Sequence[str], graph: CostGraph) -> Iterable[int]
 
 
 def _repeated_layers(paths: Iterable[str]) -> tuple[str, ...]:
-    """Outermost modules that are items of a list of at least two: `h.0`, `encoder.layer.3`."""
+    """Outermost modules that are called and items of a list of at least two: `h.0`, `encoder.layer.3`."""
+    called = list(dict.fromkeys(paths))
     rows: dict[str, list[str]] = {}
-    for path in paths:
-        if match := re.match(r"(.*?)(?:^|\.)(\d+)(?=\.|$)", path):
-            item = match.group(0)
-            if item not in rows.setdefault(match.group(1), []):
-                rows[match.group(1)].append(item)
+    for path in called:
+        items = (path[: match.end()] for match in re.finditer(r"(?:^|(?<=\.))\d+(?=\.|$)", path))
+        item = next((item for item in items if item in called), None)
+        if item is not None and item not in rows.setdefault(item.rpartition(".")[0], []):
+            rows[item.rpartition(".")[0]].append(item)
     return tuple(item for row in rows.values() if len(row) > 1 for item in row)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .cost import CostGraph, cost_graph
+from .cost import CostGraph, costed
+from .cost.tensors import Dataflow
 from .declared import add_declared_loss
 from .errors import UsageError
 from .families import rule_for
 from .families.table import FamilyRule
 from .host.changes import as_on_host
-from .host.masked import gathering, in_host_order, masked_head
-from .layout import Layout, family_layout, free_layout
+from .host.masked import MaskedHead, gathering, in_host_order, masked_head
+from .layout import Layout, family_layout, finest_layout, free_layout
 from .models import (
     ModelSpec,
     Shapes,
@@ -51,6 +53,8 @@ class Prepared:
     """Of the model, as reports call it."""
     mode: Mode
     traced: TracedModel
+    flow: Dataflow
+    """What `graph` was costed with."""
     layout: Layout
     graph: CostGraph
     rule: FamilyRule | None
@@ -76,6 +80,10 @@ def target_of(spec: ModelSpec, request: Request) -> Target:
     known = rule_for(spec.architecture)
     if request.target is None:
         return Target.OPTIMUM if known else Target.POPTORCH
+    if request.target == Target.TORCH.value:
+        raise UsageError(
+            "Target torch plans for the devices of a machine file; give one with --machine FILE, such as gpus.toml."
+        )
     if request.target == Target.OPTIMUM.value and known is None:
         raise UsageError(
             f"optimum-graphcore 0.7.1 has no pipelined class for {spec.architecture}; expected one of its classes. "
@@ -84,51 +92,62 @@ def target_of(spec: ModelSpec, request: Request) -> Target:
     return Target(request.target)
 
 
-def prepare(spec: ModelSpec, request: Request, mode: Mode, target: Target, progress: Progress) -> Prepared:
-    """Raises :class:`UsageError` and :class:`TraceError`."""
+def prepare(
+    spec: ModelSpec,
+    request: Request,
+    mode: Mode,
+    target: Target,
+    progress: Progress,
+    *,
+    model: nn.Module | None = None,
+) -> Prepared:
+    """`model`: what :func:`.models.build` made of `spec`, with real weights; it is traced instead of another on meta.
+
+    Raises :class:`UsageError` and :class:`TraceError`.
+    """
     training = mode is Mode.TRAINING
     shapes = _shapes(request)
     rule = rule_for(spec.architecture)
     obeyed = rule if target is Target.OPTIMUM else None
-    spec = with_shapes(spec, shapes)
+    spec = as_shaped(spec, request)
     progress(f"building {spec.architecture} ({mode.value})")
-    model, warnings = build(spec, training=training, host_config=dict(obeyed.host_config) if obeyed else None)
+    built, warnings = build(spec, training=training, host_config=dict(obeyed.host_config) if obeyed else None)
+    model = built if model is None else model
     declared = rule.declared_loss if rule and training else None
     inputs = _inputs(spec, shapes, training, declared is None, model)
     progress(f"tracing {spec.architecture} ({mode.value})")
-    masked = masked_head(obeyed, model, inputs) if training and spec.loss is None else None
-    planned = as_planned(model, training=training, inputs=inputs)
-    with planned as changes, as_on_host(model, rule, target), gathering(model, masked):
+    with as_traced(spec, model, target, inputs, training=training) as (changes, masked):
         traced = trace(model, inputs, training=training, loss=spec.loss if training else None)
     traced = in_host_order(traced, masked)
     progress(f"costing {spec.architecture} ({mode.value})")
     if training and spec.loss is not None:
         _check_loss(traced)
     shown = described_shapes(spec, shapes, with_labels=declared is None)
-    layout = _layout(traced, model, rule, obeyed is None)
+    layout = _layout(traced, model, rule, target)
     frozen = [name for name in traced.parameters if obeyed and obeyed.is_frozen(name)]
     if frozen and training and obeyed:
         warnings += (f"{obeyed.optimum_class} does not train {', '.join(obeyed.frozen)}; planned so.",)
     warnings += changes
-    switches = host_switches(model, inputs) if training else {}
+    on_host = target is not Target.TORCH
+    switches = host_switches(model, inputs) if training and on_host else {}
     if switches and (changes or draws_at_random(spec.config, inputs)):
         warnings += (SWITCHED.format(", ".join(f"{name}={value!r}" for name, value in switches.items())),)
     warnings += (masked.note,) if masked else ()
-    warnings += _limits(rule, mode)
-    graph = cost_graph(
+    warnings += _limits(rule, mode) if on_host else ()
+    flow = Dataflow(
         traced,
-        layout.starts,
-        float_bytes=request.precision_kind.float_bytes,
-        frozen=frozen,
+        request.precision_kind.float_bytes,
+        frozenset(frozen),
         small_masks=rule is not None and target.value in rule.small_masks,
     )
+    graph = costed(flow, layout.starts)
     if declared:
         graph = add_declared_loss(graph, declared)
         warnings += (
             f"The {declared} loss cannot be traced (its checks read the labels' values); it is planned as a declared "
             "unit after the logits.",
         )
-    adapters = tuple(_adapters(rule, switches))
+    adapters = tuple(_adapters(rule, switches)) if on_host else ()
     structure = traced.fingerprint
     if obeyed and obeyed.host_config:  # the model that was traced is not the one the user has
         structure = structure_of(build(spec, training=training)[0])
@@ -136,6 +155,7 @@ def prepare(spec: ModelSpec, request: Request, mode: Mode, target: Target, progr
         name=spec.name,
         mode=mode,
         traced=traced,
+        flow=flow,
         layout=layout,
         graph=graph,
         rule=obeyed,
@@ -147,6 +167,28 @@ def prepare(spec: ModelSpec, request: Request, mode: Mode, target: Target, progr
         rows=_rows(model),
         untying=untying(spec.config),
     )
+
+
+@contextmanager
+def as_traced(
+    spec: ModelSpec, model: nn.Module, target: Target, inputs: Mapping[str, Any], *, training: bool
+) -> Iterator[tuple[tuple[str, ...], MaskedHead | None]]:
+    """`model` computes what a trace of it for `target` holds, until the end of the block; yields what was changed in
+    words, and the head that is applied to masked tokens alone.
+
+    A trace made meanwhile is put in order by :func:`.host.masked.in_host_order`. Raises :class:`UsageError`.
+    """
+    rule = rule_for(spec.architecture)
+    obeyed = rule if target is Target.OPTIMUM else None
+    masked = masked_head(obeyed, model, inputs) if training and spec.loss is None else None
+    planned = as_planned(model, training=training, inputs=inputs)
+    with planned as changes, as_on_host(model, rule, target), gathering(model, masked):
+        yield changes, masked
+
+
+def as_shaped(spec: ModelSpec, request: Request) -> ModelSpec:
+    """The spec of the model that is built for the shapes asked for."""
+    return with_shapes(spec, _shapes(request))
 
 
 def _inputs(spec: ModelSpec, shapes: Shapes, training: bool, with_labels: bool, model: nn.Module) -> dict[str, Any]:
@@ -210,12 +252,14 @@ def _shapes(request: Request) -> Shapes:
     )
 
 
-def _layout(traced: TracedModel, model: nn.Module, rule: FamilyRule | None, free: bool) -> Layout:
+def _layout(traced: TracedModel, model: nn.Module, rule: FamilyRule | None, target: Target) -> Layout:
     if rule is None:
-        return free_layout(traced)
+        return finest_layout(traced) if target is Target.TORCH else free_layout(traced)
     names = [name for name, _ in model.named_modules(remove_duplicate=False) if name]
     aliases = {a for p in traced.parameters.values() for a in p.aliases}
     tied = rule.host_tie is not None and rule.host_tie.parameter in aliases
     family = rule.resolve(names, tied=tied)
-    make = free_layout if free else family_layout
+    if target is Target.TORCH:
+        return finest_layout(traced, family)
+    make = family_layout if target is Target.OPTIMUM else free_layout
     return make(traced, family, rule.adapters)

@@ -18,6 +18,8 @@ class Target(StrEnum):
     """The class optimum-graphcore pipelines: `layers_per_ipu` says exactly what the plan says."""
     POPTORCH = "poptorch"
     """Free placement of blocks; `parallelize.py` is the output."""
+    TORCH = "torch"
+    """Devices of PyTorch, one stage on each; an engine runs the plan document itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,5 +133,5 @@ class Workload:
 
     @property
     def pipelined(self) -> bool:
-        """optimum-graphcore trains pipelined and infers sharded; PopTorch on request infers pipelined too."""
-        return self.mode is Mode.TRAINING or self.target is Target.POPTORCH
+        """optimum-graphcore trains pipelined and infers sharded; all others infer pipelined too."""
+        return self.mode is Mode.TRAINING or self.target is not Target.OPTIMUM

@@ -32,7 +32,12 @@ def cost_graph(
     `frozen` names parameters that are not trained; `small_masks`: attention masks are held as small as their inputs and
     broadcast where they are used, whatever the traced model does. Raises :class:`TraceError`.
     """
-    flow = Dataflow(traced, float_bytes, frozenset(frozen), small_masks)
+    return costed(Dataflow(traced, float_bytes, frozenset(frozen), small_masks), starts)
+
+
+def costed(flow: Dataflow, starts: Sequence[Start]) -> CostGraph:
+    """As :func:`cost_graph`, of a trace whose dataflow is known."""
+    traced = flow.traced
     parts = segments(traced, starts)
     unit_of = {node: i for i, part in enumerate(parts) for node in part.nodes}
     saved_bytes, kept = saved_by_unit(flow, unit_of, len(parts)), saved(flow)
@@ -60,7 +65,7 @@ def cost_graph(
 def _output(flow: Dataflow, part: Segment) -> int:
     """What is read outside of the module whose call begins the unit; after the module the unit may run others."""
     inside = {n for n in part.nodes if not part.module or part.module in flow.traced.owner(n)}
-    read = {_transferred(flow, n) for n in inside if any(u.op != "output" and u not in inside for u in n.users)}
+    read = {transferred(flow, n) for n in inside if any(u.op != "output" and u not in inside for u in n.users)}
     return sum(flow.bytes_of(node) for node in read & inside if not flow.constant(node))
 
 
@@ -113,7 +118,7 @@ def _tensors(flow: Dataflow, unit_of: Mapping[fx.Node, int]) -> tuple[TensorCost
         if flow.passes_on(node):
             continue
         for operand in flow.operands(node):
-            source = _transferred(flow, _from_outside(flow, operand, unit_of, unit))
+            source = transferred(flow, _from_outside(flow, operand, unit_of, unit))
             if source not in flow.traced.reads and not flow.constant(source) and unit_of.get(source) != unit:
                 readers.setdefault(source, set()).add(unit)
     inputs = {node: name for name, node in flow.traced.inputs.items()}
@@ -143,9 +148,9 @@ def _from_outside(flow: Dataflow, node: fx.Node, unit_of: Mapping[fx.Node, int],
     return node
 
 
-def _transferred(flow: Dataflow, node: fx.Node) -> fx.Node:
+def transferred(flow: Dataflow, node: fx.Node) -> fx.Node:
     """The value that crosses a boundary for `node`: what it is a view of, unless that is larger."""
-    while flow.is_view(node):
+    while flow.passes_on(node) and flow.root(node) is not node:
         source = node.args[0]
         if not hasattr(source, "op") or flow.bytes_of(source) > flow.bytes_of(node):  # type: ignore[arg-type]
             break

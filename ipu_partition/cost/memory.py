@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from .tensors import Dataflow
+from .tensors import Dataflow, op_name
 
 if TYPE_CHECKING:
     from torch import fx
@@ -49,10 +49,20 @@ def _saved(flow: Dataflow, node: fx.Node) -> list[fx.Node]:
         return operands[:1]
     if saves == "indices":
         return operands[1:]
+    if saves == "copy":
+        return operands[1:2]
+    if saves == "positions":
+        return [user for user in node.users if op_name(user) == "getitem" and user.args[1] == 1]
     if saves == "partners":
-        factors = _tensors(node.args)
+        factors = _factors(flow, node)
         return [a for i, a in enumerate(factors) if any(i != j and flow.needs_grad(b) for j, b in enumerate(factors))]
     return []
+
+
+def _factors(flow: Dataflow, node: fx.Node) -> list[fx.Node]:
+    """What is multiplied: of an affine op not what is added, and of no op its indices."""
+    found = _tensors({"linear": node.args[:2], "addmm": node.args[1:3]}.get(flow.rule(node).flops, node.args))
+    return [factor for factor in found if flow.is_real(factor)]
 
 
 def _tensors(arguments: Iterable[object]) -> list[fx.Node]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 VIEW = "a view or a layout change: no arithmetic"
 CHECK = "a check made while tracing"
+IDLE = "drops nothing: passes its input on"
 CONSTANT = "depends on no input and no weight: folded by the compiler"
 
 
@@ -19,8 +20,9 @@ class Rule:
     kind: str
     """Cost class (see :class:`ipu_partition.cost.graph.Work`); '' where the op is ignored."""
     saves: str = ""
-    """What backward needs. `inputs`, `output`, `first` (first operand), `partners` (each operand whose partner
-    needs a gradient), `copy` (one more tensor as large as the first operand); '' nothing."""
+    """What backward needs. `inputs`, `output`, `first` (first operand), `indices` (all but the first), `partners` (each
+    operand whose partner needs a gradient), `positions` (the second result), `copy` (one more tensor as large as the
+    first operand, and the second operand); '' nothing."""
     view: bool = False
     """The result shares the memory of the first operand."""
     reason: str = ""
@@ -66,19 +68,22 @@ def _table() -> dict[str, Rule]:
         "native_batch_norm _native_batch_norm_legit_functional _weight_norm _weight_norm_interface normalize",
         Rule("norm", "first"),
     )
+    add("cross_entropy_loss ctc_loss", Rule("loss", "copy"))
     add(
-        "cross_entropy_loss nll_loss nll_loss_nd nll_loss2d ctc_loss mse_loss l1_loss smooth_l1_loss huber_loss "
-        "binary_cross_entropy binary_cross_entropy_with_logits kl_div cosine_similarity cosine_embedding_loss "
-        "margin_ranking_loss soft_margin_loss multi_margin_loss",
-        Rule("loss", "copy"),
+        "nll_loss nll_loss_nd nll_loss2d mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy "
+        "binary_cross_entropy_with_logits kl_div cosine_similarity cosine_embedding_loss margin_ranking_loss "
+        "soft_margin_loss multi_margin_loss",
+        Rule("loss", "inputs"),
     )
     add(
         "add sub rsub neg addcmul lerp floor ceil round trunc sign cumsum diff copy clamp_ dropout", Rule("elementwise")
     )
     add(
-        "native_dropout alpha_dropout feature_dropout bernoulli masked_fill where tril triu roll flip",
+        "native_dropout alpha_dropout feature_dropout bernoulli tril triu roll flip",
         Rule("elementwise"),
     )
+    add("masked_fill", Rule("elementwise", "indices"))
+    add("where", Rule("elementwise", "first"))
     add("to _to_copy type_as float half double long int bool", Rule("elementwise"))
     add(
         "mul div true_divide multiply divide floor_divide remainder fmod addcdiv xlogy", Rule("elementwise", "partners")
@@ -110,7 +115,8 @@ def _table() -> dict[str, Rule]:
         "cat stack pad constant_pad_nd reflection_pad1d reflection_pad2d replication_pad2d repeat repeat_interleave",
         Rule("move"),
     )
-    add("im2col col2im pixel_shuffle pixel_unshuffle sort topk argsort", Rule("move", "indices"))
+    add("im2col col2im pixel_shuffle pixel_unshuffle argsort", Rule("move", "indices"))
+    add("sort topk", Rule("move", "positions"))
     add(
         "arange zeros ones full empty eye scalar_tensor zeros_like ones_like full_like empty_like new_ones new_zeros "
         "new_full new_empty linspace tril_indices randn rand randint randperm fill",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import TraceError
 from ..trace.model import TracedModel
 from .masks import mask_elements
-from .rules import CHECK, CONSTANT, IN_PLACE, RULES, VIEW, Rule
+from .rules import CHECK, CONSTANT, IDLE, IN_PLACE, RULES, VIEW, Rule
 
 if TYPE_CHECKING:
     from torch import fx
@@ -27,6 +27,14 @@ def op_name(node: fx.Node) -> str:
     packet = getattr(target, "overloadpacket", None)
     name = str(packet) if packet is not None else str(getattr(target, "__name__", target))
     return name.removeprefix("aten.")
+
+
+def drops_nothing(node: fx.Node) -> bool:
+    """Whether the op is a dropout that passes its input on: outside of training, or with probability 0."""
+    if op_name(node).removesuffix("_") not in ("dropout", "feature_dropout", "alpha_dropout"):
+        return False
+    given = [*node.args[1:], *node.kwargs.values()]
+    return not all(given)
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,10 @@ class Dataflow:
     def needs_grad(self, node: fx.Node) -> bool:
         return node in self._grads
 
+    def is_real(self, node: fx.Node) -> bool:
+        """Holds floating-point numbers."""
+        return _floating(node.meta.get("val"))
+
     def trainable(self, name: str) -> bool:
         parameter = self.traced.parameters[name]
         return parameter.trainable and self.frozen.isdisjoint((parameter.name, *parameter.aliases))
@@ -83,8 +95,15 @@ class Dataflow:
         whole = {node: self._size(node.meta.get("val")) for node in (*leaves, *self.traced.nodes)}
         if not self.small_masks:
             return whole
-        masks = mask_elements(self.traced, lambda node: self.rule(node).kind, self.shape, self.constant)
-        return whole | {node: n * self.width(str(node.meta["val"].dtype)) for node, n in masks.items() if whole[node]}
+        small = {n: held * self.width(str(n.meta["val"].dtype)) for n, held in self.masks.items() if whole[n]}
+        return whole | small
+
+    @cached_property
+    def masks(self) -> Mapping[fx.Node, int]:
+        """Masks that are held small -> elements they are held in."""
+        if not self.small_masks:
+            return {}
+        return mask_elements(self.traced, lambda node: self.rule(node).kind, self.shape, self.constant)
 
     def _size(self, value: Any) -> int:
         if isinstance(value, tuple | list):
@@ -113,6 +132,8 @@ class Dataflow:
         name = op_name(node)
         if name in ("to", "_to_copy", "type_as", "float", "half", "double") and self._same_type(node):
             return Rule("", view=True, reason=VIEW)
+        if drops_nothing(node):
+            return Rule("", view=True, reason=IDLE)
         if name in RULES:
             return RULES[name]
         if name in IN_PLACE:
@@ -131,16 +152,32 @@ class Dataflow:
         roots: dict[fx.Node, fx.Node] = {n: n for n in (*self.traced.inputs.values(), *self.traced.reads)}
         for node in self.traced.nodes:
             source = node.args[0] if node.args else None
-            viewed = self._rules[node].view and source in roots
+            viewed = self._rules[node].view and source in roots and not self._one_of_several(node)
             roots[node] = roots[source] if viewed else node  # type: ignore[index]
         return roots
 
+    def _one_of_several(self, node: fx.Node) -> bool:
+        """Whether it is one result of an op that makes several: memory of its own."""
+        source = node.args[0]
+        return op_name(node) == "getitem" and not self._rules[source].view  # type: ignore[index]
+
     @cached_property
     def _constants(self) -> frozenset[fx.Node]:
+        filled: set[fx.Node] = set()
+        while True:
+            constants = self._constants_without(filled)
+            more = {self.root(n) for n in self.traced.nodes if op_name(n) in IN_PLACE and n not in constants}
+            if not more & constants:
+                return constants
+            filled |= more
+
+    def _constants_without(self, filled: set[fx.Node]) -> frozenset[fx.Node]:
+        """What depends on buffers alone; `filled`: memory that other values are written to."""
         constants = {n for n, name in self.traced.reads.items() if self.traced.parameters[name].buffer}
         random = ("bernoulli", "dropout", "exponential", "normal", "uniform", "rand", "randn", "randint", "randperm")
         for node in self.traced.nodes:
-            if all(n in constants for n in node.all_input_nodes) and not op_name(node).startswith(random):
+            derived = all(n in constants for n in node.all_input_nodes) and node not in filled
+            if derived and not op_name(node).startswith(random):
                 constants.add(node)
         return frozenset(constants)
 

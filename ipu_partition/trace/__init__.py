@@ -1,6 +1,6 @@
 """From a module and example inputs to an operation graph that knows which module call made each operation."""
 
-from .export import trace
+from .export import quiet, trace
 from .model import Call, Parameter, TracedModel
 
-__all__ = ["Call", "Parameter", "TracedModel", "trace"]
+__all__ = ["Call", "Parameter", "TracedModel", "quiet", "trace"]

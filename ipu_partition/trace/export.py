@@ -42,7 +42,7 @@ def _export(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     import torch
 
     try:
-        with _quiet():
+        with quiet():
             return torch.export.export(model, args, kwargs, strict=False)
     except Exception as error:  # any exception of the user's forward lands here
         cause = str(error).strip().splitlines() or [""]
@@ -74,7 +74,8 @@ def _traced(
         parameters.setdefault(held.name, held)
         reads[node] = held.name
     output = next(n for n in program.graph.nodes if n.op == "output")
-    return TracedModel(nodes, inputs, parameters, reads, tuple(output.all_input_nodes), calls, training)
+    outputs = tuple(output.all_input_nodes)
+    return TracedModel(nodes, inputs, parameters, reads, outputs, calls, training, dict(program.constants))
 
 
 def _owned(model: nn.Module) -> dict[str, Parameter]:
@@ -160,7 +161,7 @@ def _mode(model: nn.Module, training: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Tracing makes libraries warn about things that do not matter to a plan."""
     loggers = [logging.getLogger(name) for name in ("transformers", "torch")]
     levels = [logger.level for logger in loggers]

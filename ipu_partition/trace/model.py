@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..structure import digest_of
 
 if TYPE_CHECKING:
+    import torch
     from torch import fx
 
 
@@ -55,6 +56,8 @@ class TracedModel:
     call_counts: Mapping[str, int]
     """Module path -> how often it was called. A module with several names counts under each."""
     training: bool
+    constants: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """Values of constants that the forward code makes, by their key in `parameters`."""
 
     def owner(self, node: fx.Node) -> tuple[str, ...]:
         """Paths of the module calls `node` runs in, outermost first; the root module is not named."""
