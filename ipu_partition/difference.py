@@ -11,7 +11,7 @@ from .plan import PartitionPlan
 
 KEYS = ("module", "ipu", "name", "index")
 """What tells the rows of a list apart, in order of preference."""
-UNSAID = frozenset({"seconds"})
+UNSAID = frozenset({"seconds", "verified"})
 """What says nothing about a plan."""
 Value = bool | int | float | str | list[Any] | None
 

@@ -52,6 +52,11 @@ def digest(text: str) -> str:
 
 def read_object(path: Path, what: str, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
     """The JSON object in the file `path`, of at most `most_bytes`; UsageError names `what` was expected."""
+    return parse_object(read_bytes(path, what, most_bytes), f"{path}", what, most_bytes)
+
+
+def read_bytes(path: Path, what: str, most_bytes: int = MOST_BYTES) -> bytes:
+    """A regular file of at most `most_bytes`; UsageError names `what` was expected."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise UsageError(f"{path} cannot be read (it is no regular file); expected {what}.")
@@ -60,7 +65,9 @@ def read_object(path: Path, what: str, most_bytes: int = MOST_BYTES) -> dict[str
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{path} cannot be read ({reason}); expected {what}.") from error
-    return parse_object(data, f"{path}", what, most_bytes)
+    if len(data) > most_bytes:
+        raise UsageError(f"{path} has more than {most_bytes:,} bytes; expected {what}.")
+    return data
 
 
 def parse_object(text: str | bytes, origin: str, what: str, most_bytes: int = MOST_BYTES) -> dict[str, Any]:

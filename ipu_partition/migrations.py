@@ -7,21 +7,25 @@ from typing import Any, Final
 
 from .errors import UsageError
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 FINGERPRINT = "fingerprint"
 FIRST_SEALED = 2
 """The first version whose documents carry their own fingerprint."""
-LATER = frozenset({FINGERPRINT, "basis"})
-"""Keys that came with it."""
+FINGERPRINTED = 2
+"""The version in whose words a fingerprint is taken: what 3 adds is left out of it, or where nothing is said by it, so
+that what names a plan by its fingerprint stays true of the plan brought up to 3."""
+LATER: Mapping[int, frozenset[str]] = {2: frozenset({FINGERPRINT, "basis"}), 3: frozenset({"verified"})}
+"""Keys that came with a version."""
 
 
 def migrated(data: Mapping[str, Any], origin: str) -> dict[str, Any]:
     """`data` in the words of this version. UsageError where its version is none that is known."""
     version = version_of(data, origin)
-    if version < FIRST_SEALED and not LATER.isdisjoint(data):
+    later = frozenset[str]().union(*(names for since, names in LATER.items() if since > version))
+    if not later.isdisjoint(data):
         raise UsageError(
             f"{origin} was edited: a document of schema_version {version} has no "
-            f"{min(LATER.intersection(data))!r}. Make the plan again."
+            f"{min(later.intersection(data))!r}. Make the plan again."
         )
     out = dict(data)
     for step in range(version, SCHEMA_VERSION):
@@ -51,4 +55,9 @@ def _from_1(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "basis": None}
 
 
-_STEPS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+def _from_2(data: dict[str, Any]) -> dict[str, Any]:
+    """3 says what was proved of the plan; of a plan of version 2 nothing was."""
+    return {**data, "verified": None}
+
+
+_STEPS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1, 2: _from_2}

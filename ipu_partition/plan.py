@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,7 +23,7 @@ from .document import (
     read_object,
 )
 from .errors import UsageError
-from .migrations import FINGERPRINT, FIRST_SEALED, SCHEMA_VERSION, migrated, version_of
+from .migrations import FINGERPRINT, FINGERPRINTED, FIRST_SEALED, SCHEMA_VERSION, migrated, version_of
 from .plan_parts import (
     Adapter,
     Applied,
@@ -44,6 +44,7 @@ from .plan_parts import (
     Stage,
     WorkloadInfo,
 )
+from .verified_parts import Verified
 
 if TYPE_CHECKING:
     import torch
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from .explanation import Explanation
     from .hub import Pushed
     from .ipu_config import IPUConfig
+    from .verify import VerifiedPlan
 
 __all__ = [
     "Adapter",
@@ -74,6 +76,7 @@ __all__ = [
     "Shortfall",
     "SolutionInfo",
     "Stage",
+    "Verified",
     "WorkloadInfo",
 ]
 
@@ -102,11 +105,40 @@ class ModelInfo(Document):
     """Sizes the plan is made for; `example_inputs` gives type and shape of tensors the user gave."""
 
 
+class DeviceInfo(Document):
+    """One device of a machine file, as it was planned with."""
+
+    kind: Literal["cuda", "cpu"]
+    memory_bytes: Positive
+    reserved_bytes: Count = 0
+    flops_per_s: dict[Literal["float32", "float16"], Number]
+    """By format."""
+    bytes_per_s: Number
+    op_overhead_us: Number
+    link_bytes_per_s: Number | None
+    link_latency_us: Number
+
+
 class MachineInfo(Document):
+    """A kind of IPU, or the devices of a machine file."""
+
     name: str
-    tiles_per_ipu: Positive
-    bytes_per_tile: Positive
+    tiles_per_ipu: Positive | None
+    """None for other devices, as `bytes_per_tile`."""
+    bytes_per_tile: Positive | None
     capacity_bytes: Positive
+    """Of one IPU; of other devices, of the smallest."""
+    devices: list[DeviceInfo] | None = None
+    """Those in use, in order; None for IPUs."""
+
+    @model_validator(mode="after")
+    def _coherent(self) -> MachineInfo:
+        tiles = (self.tiles_per_ipu, self.bytes_per_tile)
+        if (self.devices is None) != (None not in tiles) or (self.devices is not None and tiles != (None, None)):
+            raise ValueError("a machine has tiles or devices")
+        if self.devices is not None and self.capacity_bytes != min((d.memory_bytes for d in self.devices), default=0):
+            raise ValueError("capacity_bytes is not the memory of the smallest device")
+        return self
 
 
 class OverrideInfo(Document):
@@ -161,12 +193,12 @@ class Background:
 
 
 class PartitionPlan(Document):
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     basis: Basis | None = None
     """None: not known, as in documents before version 2."""
     model: ModelInfo
     machine: MachineInfo
-    target: Literal["optimum", "poptorch"]
+    target: Literal["optimum", "poptorch", "torch"]
     overrides: OverrideInfo = OverrideInfo()
     expressible: Flag
     """`layers_per_ipu` says exactly what the plan says."""
@@ -180,6 +212,8 @@ class PartitionPlan(Document):
     training: ModePlan | None
     inference: ModePlan | None
     audit: AuditInfo
+    verified: Verified | None = None
+    """What was proved by running it, which its fingerprint does not depend on; None: nothing yet."""
     _background: Background = PrivateAttr(default_factory=Background)
 
     @model_validator(mode="after")
@@ -196,10 +230,14 @@ class PartitionPlan(Document):
             raise ValueError("expressible is true and there is no optimum_class")
         for name, plan in modes.items():
             self._check_overrides(name, plan)
+            self._check_devices(name, plan)
         if self.basis is not None and self.basis.model != self.model.fingerprint:
             raise ValueError("basis and model name different models")
         if self.basis is not None and self.basis.shapes != shapes_of(self.model.shapes):
             raise ValueError("basis and model name different shapes")
+        strangers = sorted(set(self.verified.modes() if self.verified else ()) - set(modes))
+        if strangers:
+            raise ValueError(f"{strangers[0]} is verified and not planned")
         return self
 
     def _check_overrides(self, name: ModeName, plan: ModePlan) -> None:
@@ -210,6 +248,20 @@ class PartitionPlan(Document):
             raise ValueError(f"overrides pin {strangers[0]!r} to an IPU beyond {ipus - 1} in {name}")
         if plan.solution.prefer != asked.prefer:
             raise ValueError(f"overrides put {asked.prefer} first, {name} puts {plan.solution.prefer} first")
+
+    def _check_devices(self, name: ModeName, plan: ModePlan) -> None:
+        """A plan for other devices than IPUs has one stage on each, in order, and nothing that only IPUs have."""
+        devices = self.machine.devices
+        if (self.target == "torch") != (devices is not None):
+            raise ValueError(f"target is {self.target} and the machine has {'no ' if devices is None else ''}devices")
+        if (plan.workload.schedule == "1f1b-training") != (self.target == "torch" and name == "training"):
+            raise ValueError(f"schedule {plan.workload.schedule} does not belong to target {self.target}")
+        if devices is None:
+            return
+        if len(devices) != plan.workload.ipus or [s.ipu for s in plan.stages] != list(range(len(devices))):
+            raise ValueError(f"{name} has not one stage on each of {len(devices)} devices, in order")
+        if self.expressible or plan.blocks or plan.adapters or plan.checkpoints or not plan.pipelined:
+            raise ValueError(f"{name} has what only IPUs have")
 
     @property
     def sound(self) -> bool:
@@ -234,7 +286,8 @@ class PartitionPlan(Document):
         return self.mode(mode).blocks
 
     def explain(self) -> Explanation:
-        """Why the plan cuts where it does. UsageError for a plan that was not made in this process."""
+        """Why the plan cuts where it does. UsageError for a plan that was not made in this process, or not for IPUs."""
+        self.only_for_ipus("explain")
         if self._background.explain is None:
             raise UsageError(
                 "Only a plan that partition() made in this process can be explained: a file holds the answer, not what "
@@ -255,6 +308,14 @@ class PartitionPlan(Document):
             return f"it was made with other numbers of the machine {self.machine.name!r} than these"
         return None
 
+    def only_for_ipus(self, what: str) -> None:
+        """UsageError where `what` is asked of a plan for other devices."""
+        if self.target == "torch":
+            raise UsageError(
+                f"{what} is about IPUs, and this plan is for the devices of {self.machine.name!r} (target torch). Plan "
+                "for a kind of IPU such as mk2, or run this plan with `ipu-partition run`."
+            )
+
     def to_dict(self) -> dict[str, Any]:
         return {**self.model_dump(mode="json"), FINGERPRINT: self.fingerprint()}
 
@@ -262,17 +323,23 @@ class PartitionPlan(Document):
         return canonical_json(self.to_dict())
 
     def fingerprint(self) -> str:
-        """16 hex digits that depend on all the plan says except the seconds the planner took."""
-        data = self.model_dump(mode="json")
+        """16 hex digits that depend on all the plan says except the seconds the planner took and what was verified."""
+        data = self.model_dump(mode="json", exclude={"verified"}) | {"schema_version": FINGERPRINTED}
         for name in self.modes():
             del data[name]["solution"]["seconds"]
+        if self.machine.devices is None:  # as in documents before there were any
+            del data["machine"]["devices"]
         return digest(canonical_json(data))
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
         """The JSON schema of what :meth:`to_dict` gives."""
         schema = super().json_schema()
-        seal = {"description": "Of all else but the seconds.", "pattern": "^[0-9a-f]{16}$", "type": "string"}
+        seal = {
+            "description": "Of all else but the seconds and `verified`.",
+            "pattern": "^[0-9a-f]{16}$",
+            "type": "string",
+        }
         schema["properties"][FINGERPRINT] = seal
         schema["required"].append(FINGERPRINT)
         return schema
@@ -295,11 +362,20 @@ class PartitionPlan(Document):
                 f"{origin} was edited: its fingerprint is {ascii(seal)[:60]}, its content has {plan.fingerprint()!r}. "
                 "Make the plan again; what you want otherwise is an option of ipu-partition."
             )
+        plan._check_proofs(origin)
         if not stale and (reason := plan.stale):
             raise UsageError(
                 f"{origin} is stale: {reason}. Make the plan again; `ipu-partition show` still displays it."
             )
         return plan
+
+    def _check_proofs(self, origin: str) -> None:
+        proofs = self.verified
+        if proofs is not None and proofs.seal != proofs.seal_for(self.fingerprint()):
+            raise UsageError(
+                f"{origin} was edited: what it says was verified does not bear the seal of this plan. "
+                "Make the plan again, or set `verified` to null and run `ipu-partition verify`."
+            )
 
     @classmethod
     def from_json(cls, text: str | bytes, *, stale: bool = False) -> PartitionPlan:
@@ -317,11 +393,16 @@ class PartitionPlan(Document):
         return cls.from_dict(read_object(file, _WHAT), str(file), stale=stale)
 
     def save(self, directory: str | Path) -> tuple[Path, ...]:
-        """Write ipu_config.json, ipu_partition_plan.json and parallelize.py, all or none; return their paths."""
+        """Write ipu_config.json, ipu_partition_plan.json and parallelize.py, all or none; return their paths.
+
+        Of a plan for other devices than IPUs, the second alone.
+        """
         from .emit.files import write_all
         from .emit.python_source import MODULE_NAME, python_source
         from .ipu_config import CONFIG_NAME
 
+        if self.target == "torch":
+            return write_all(directory, {PLAN_NAME: self.to_json()})
         config = self.ipu_config().to_json()
         return write_all(directory, {CONFIG_NAME: config, PLAN_NAME: self.to_json(), MODULE_NAME: python_source(self)})
 
@@ -333,6 +414,7 @@ class PartitionPlan(Document):
         """
         from .hub import save
 
+        self.only_for_ipus("save_pretrained")
         return save(self, directory, repo=repo).written
 
     @classmethod
@@ -366,14 +448,42 @@ class PartitionPlan(Document):
         """
         from .hub import Ask, push
 
+        self.only_for_ipus("push_to_hub")
         message = {} if commit_message is None else {"message": commit_message}
         ask = Ask(repo, private, revision, create_pr=create_pr, token=token, **message)
         return push(self, ask, dry_run=dry_run, force=force)
 
+    def verify(
+        self,
+        model: object = None,
+        *,
+        modes: Sequence[str] | None = None,
+        size: str = "auto",
+        progress: Callable[[str], None] | None = None,
+        example_inputs: Mapping[str, torch.Tensor] | Sequence[torch.Tensor] | None = None,
+        loss: Callable[..., Any] | None = None,
+        trust_remote_code: bool = False,
+    ) -> VerifiedPlan:
+        """Prove the plan by running it on the CPU; see :func:`ipu_partition.verify.verify`. This plan stays as it is:
+        the one with the proofs is `plan` of what is returned."""
+        from .verify import verify
+
+        return verify(
+            self,
+            model,
+            modes=modes,
+            size=size,
+            progress=progress,
+            example_inputs=example_inputs,
+            loss=loss,
+            trust_remote_code=trust_remote_code,
+        )
+
     def ipu_config(self) -> IPUConfig:
-        """The plan as optimum-graphcore reads it."""
+        """The plan as optimum-graphcore reads it. UsageError for a plan for other devices than IPUs."""
         from .ipu_config import IPUConfig
 
+        self.only_for_ipus("ipu_config.json")
         return IPUConfig.from_plan(self)
 
     def apply(self, model: torch.nn.Module) -> torch.nn.Module:
@@ -383,6 +493,7 @@ class PartitionPlan(Document):
         """
         from .emit.poptorch_live import apply
 
+        self.only_for_ipus("apply")
         return apply(self, model)
 
     def remove(self, model: torch.nn.Module) -> torch.nn.Module:

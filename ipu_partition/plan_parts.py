@@ -12,7 +12,8 @@ from .document import Count, Document, Flag, Number, Positive, Proportion
 
 ModeName = Literal["training", "inference"]
 PreferName = Literal["time", "memory"]
-ScheduleName = Literal["pipelined-training", "pipelined-inference", "sharded-inference"]
+ScheduleName = Literal["pipelined-training", "pipelined-inference", "sharded-inference", "1f1b-training"]
+TRAINING_SCHEDULES = frozenset({"pipelined-training", "1f1b-training"})
 SHARDED = "sharded-inference"
 _PROVED_GAP = 1e-9
 """Rounding of a bound that equals the value."""
@@ -49,7 +50,7 @@ class WorkloadInfo(Document):
     def _coherent(self) -> WorkloadInfo:
         if isinstance(self.matmul_proportion, list) and len(self.matmul_proportion) != self.ipus:
             raise ValueError(f"matmul_proportion has {len(self.matmul_proportion)} values for {self.ipus} IPUs")
-        if (self.mode == "training") != (self.schedule == "pipelined-training"):
+        if (self.mode == "training") != (self.schedule in TRAINING_SCHEDULES):
             raise ValueError(f"schedule {self.schedule} does not belong to {self.mode}")
         return self
 

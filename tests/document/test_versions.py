@@ -24,6 +24,8 @@ from tests.emit import plans
 from tests.plans_edit import edited
 
 NAMES = sorted(plans.ALL)
+VERSION_2 = Path(__file__).parent / "data" / "plan_version_2.json"
+"""Written by the release before plans were verified."""
 
 
 def _save(plan: PartitionPlan, folder: Path) -> str:
@@ -108,7 +110,7 @@ def test_a_plan_for_a_machine_that_is_not_built_in_is_not_stale_for_that() -> No
 
 def test_a_document_of_version_1_is_shown_and_not_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = plans.bart().to_dict() | {"schema_version": 1}
-    del data["basis"], data["fingerprint"]
+    del data["basis"], data["fingerprint"], data["verified"]
     file = tmp_path / PLAN_NAME
     file.write_text(json.dumps(data))
     with pytest.raises(UsageError, match="is stale"):
@@ -118,13 +120,29 @@ def test_a_document_of_version_1_is_shown_and_not_used(tmp_path: Path, capsys: p
     assert json.loads(capsys.readouterr().out)["schema_version"] == SCHEMA_VERSION
 
 
-@pytest.mark.parametrize("dropped", [(), ("basis",), ("fingerprint",)])
-def test_a_document_cannot_say_that_it_is_older(dropped: tuple[str, ...]) -> None:
-    data = plans.bart().to_dict() | {"schema_version": 1}
-    for name in dropped:
+@pytest.mark.parametrize("kept", ["basis", "fingerprint", "verified"])
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_document_cannot_say_that_it_is_older(version: int, kept: str) -> None:
+    data = plans.bart().to_dict() | {"schema_version": version}
+    for name in {"basis", "fingerprint", "verified"} - {kept}:
         del data[name]
-    with pytest.raises(UsageError, match="was edited: a document of schema_version 1 has no"):
+    with pytest.raises(UsageError, match="was edited: "):
         PartitionPlan.from_dict(data, stale=True)
+
+
+def test_a_document_of_version_2_is_the_plan_it_was() -> None:
+    written = json.loads(VERSION_2.read_text())
+    plan = PartitionPlan.load(VERSION_2, stale=True)
+    assert (written["schema_version"], plan.schema_version, plan.verified) == (2, 3, None)
+    assert plan.fingerprint() == written["fingerprint"]  # parallelize.py beside it names that
+    added = {"schema_version": 3, "verified": None, "machine": {**written["machine"], "devices": None}}
+    assert plan.to_dict() == written | added
+
+
+@pytest.mark.parametrize(("name", "value"), [("warnings", ["x"]), ("fingerprint", "0" * 16), ("verified", None)])
+def test_an_edited_document_of_version_2_is_refused(name: str, value: object) -> None:
+    with pytest.raises(UsageError, match="was edited"):
+        PartitionPlan.from_dict(json.loads(VERSION_2.read_text()) | {name: value}, stale=True)
 
 
 @pytest.mark.parametrize("part", ["model", "shapes"])
@@ -238,7 +256,7 @@ def test_bad_arguments_are_usage_errors(arguments: list[str], capsys: pytest.Cap
 
 @pytest.mark.parametrize("command", [["show"], ["diff", "{}"]])
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"\x00", b"[" * 99_999, b'{"a": 1, "a": 2}', b'{"schema_version": 2}', b"nul" * 9]
+    "content", [b"", b"{", b"\x00", b"[" * 99_999, b'{"a": 1, "a": 2}', b'{"schema_version": 3}', b"nul" * 9]
 )
 def test_a_hostile_file_is_one_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str], content: bytes

@@ -59,11 +59,11 @@ def test_the_fingerprint_depends_on_all_but_the_seconds(plans: ModuleType) -> No
         (b"[" * 100_000, "is not JSON"),
         (b"[1]", "holds a JSON list"),
         (b"{}", "Make the plan again"),
-        (b'{"schema_version": 3, "news": 1}', r"schema_version 3, this ipu-partition reads up to 2; upgrade"),
+        (b'{"schema_version": 4, "news": 1}', r"schema_version 4, this ipu-partition reads up to 3; upgrade"),
         (b'{"schema_version": "one"}', "schema_version"),
         (b'{"schema_version": true}', "schema_version is True"),
         (b'{"schema_version": 0}', "schema_version is 0"),
-        (b'{"schema_version": 2, "schema_version": 2}', "'schema_version' is there twice"),
+        (b'{"schema_version": 3, "schema_version": 3}', "'schema_version' is there twice"),
         (b'{"schema_version": NaN}', "NaN is no number"),
         (b'{"schema_version": ' + b"9" * 5000 + b"}", "is not JSON"),
         (b'{"schema_version": "\\ud800"}', "is not JSON"),
@@ -146,7 +146,7 @@ def test_a_plan_without_modes_is_refused(plans: ModuleType) -> None:
 
 def test_the_error_shows_a_few_problems_shortly() -> None:
     with pytest.raises(UsageError, match=r"and \d+ more") as error:
-        PartitionPlan.from_dict({"schema_version": 2, "model": {"name": "x" * 10_000}})
+        PartitionPlan.from_dict({"schema_version": 3, "model": {"name": "x" * 10_000}})
     assert len(str(error.value)) < 1000
 
 

@@ -31,7 +31,7 @@ def test_json_is_the_document_and_nothing_else(tmp_path: Path, capsys: pytest.Ca
     out = capsys.readouterr().out
     assert out == (tmp_path / "ipu_partition_plan.json").read_text()
     document = json.loads(out)
-    assert document["schema_version"] == 2
+    assert document["schema_version"] == 3
     for mode in ("training", "inference"):
         assert {
             "workload",

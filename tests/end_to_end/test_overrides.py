@@ -562,7 +562,7 @@ def test_what_was_decided_is_part_of_the_fingerprint_and_may_be_missing_in_older
     del data["overrides"]
     for name in ("prefer", "peak_bytes", "lower_bound_bytes", "refined", "proved"):
         del data["inference"]["solution"][name]
-    del data["basis"], data["fingerprint"]
+    del data["basis"], data["fingerprint"], data["verified"]
     older = PartitionPlan.from_dict({**data, "schema_version": 1}, stale=True)
     assert (older.overrides.layers, older.overrides.prefer, older.overrides.planner) == (None, "time", "chain")
     assert older.fingerprint() != plan.fingerprint()

@@ -156,7 +156,7 @@ def test_findings_without_a_plan_write_nothing(plans: ModuleType, tmp_path: Path
         "null",
         "[" * 100_000,
         '{"schema_version": 99}',
-        '{"schema_version": 2, "schema_version": 2}',
+        '{"schema_version": 3, "schema_version": 3}',
         "\x00",
     ],
     ids=lambda text: text[:24],

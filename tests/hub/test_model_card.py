@@ -74,7 +74,7 @@ def test_what_it_says(plans: ModuleType) -> None:
         "Accumulation below 17 cannot be compiled",
         "Nothing here was measured on an IPU",
         "optimum-graphcore 0.7.1",
-        f"plan {plans.gpt2_medium().fingerprint()}, schema 2",
+        f"plan {plans.gpt2_medium().fingerprint()}, schema 3",
     ):
         assert said in text, said
     assert "parallelize.py" not in text
