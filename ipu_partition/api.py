@@ -8,13 +8,25 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Unpack
 
 from .basis import cost_rules, machine_numbers
+from .devices import TorchMachine, check_options, ipus_only, read_machine
 from .document import digest
 from .errors import UsageError
 from .families import rule_for
 from .machine import Machine, machine
 from .models import ModelSpec, resolve
 from .models.overrides import parse
-from .plan import AuditInfo, Background, Basis, Finding, MachineInfo, ModelInfo, OverrideInfo, PartitionPlan, shapes_of
+from .plan import (
+    AuditInfo,
+    Background,
+    Basis,
+    DeviceInfo,
+    Finding,
+    MachineInfo,
+    ModelInfo,
+    OverrideInfo,
+    PartitionPlan,
+    shapes_of,
+)
 from .planned import Planned, Workshop, plan_modes
 from .prepare import Prepared, prepare, target_of
 from .request import Options, Request, model_argument
@@ -63,6 +75,7 @@ def explain(
     Raises :class:`UsageError` and :class:`TraceError`.
     """
     request = _request(ipus, options)
+    ipus_only(request, "explain")
     return plan_requests(model, dict.fromkeys(request.modes, request), progress, suggests=False).explain()
 
 
@@ -85,11 +98,24 @@ def plan_requests(
     """As :func:`partition`, each mode by a request of its own. They agree in all that says which model it is.
     `suggests`: a plan that does not fit says what would help."""
     opened = open_model(model, requests, progress)
+    if isinstance(opened.kind, TorchMachine):
+        return _on_devices(opened, opened.kind, requests)
     planned = plan_modes(workshop(opened, suggests), {mode: requests[mode] for mode in opened.modes})
     prepared = [one.solved.prepared for one in planned.values()]
     plan = document(opened, prepared, {mode: one.plan for mode, one in planned.items()})
     plan._background = Background(lambda: _explanation(plan, planned, opened.progress))
     return plan
+
+
+def _on_devices(opened: Opened, kind: TorchMachine, requests: Mapping[Mode, Request]) -> PartitionPlan:
+    from .devices.solve import plan_mode
+
+    prepared, plans = [], {}
+    for mode in opened.modes:
+        prepared.append(prepare(opened.spec, requests[mode], mode, opened.target, opened.progress))
+        opened.progress(f"placing {opened.spec.name} ({mode.value})")
+        plans[mode] = plan_mode(prepared[-1], requests[mode], kind)
+    return document(opened, prepared, plans)
 
 
 def workshop(opened: Opened, suggests: bool = True) -> Workshop:
@@ -98,7 +124,7 @@ def workshop(opened: Opened, suggests: bool = True) -> Workshop:
     def traced(request: Request, mode: Mode) -> Prepared:
         return prepare(opened.spec, request, mode, opened.target, opened.progress)
 
-    return Workshop(traced, opened.kind, opened.target, opened.progress, suggests)
+    return Workshop(traced, opened.ipu, opened.target, opened.progress, suggests)
 
 
 def _explanation(plan: PartitionPlan, planned: Mapping[Mode, Planned], progress: Callable[[str], None]) -> Explanation:
@@ -126,20 +152,27 @@ class Opened:
     spec: ModelSpec
     request: Request
     """Of the first mode asked for."""
-    kind: Machine
+    kind: Machine | TorchMachine
     target: Target
     modes: tuple[Mode, ...]
     """Those that are possible among those asked for."""
     notes: tuple[str, ...]
     progress: Callable[[str], None]
 
+    @property
+    def ipu(self) -> Machine:
+        """The kind of IPU. UsageError for other devices."""
+        if isinstance(self.kind, TorchMachine):
+            raise UsageError(f"This is about IPUs, and machine {self.kind.name!r} has other devices. Name mk2 or bow.")
+        return self.kind
+
 
 def open_model(
     model: object, requests: Mapping[Mode, Request], progress: Callable[[str], None] | None = None
 ) -> Opened:
-    """UsageError where there is no such model, or none of the modes is possible."""
+    """UsageError where there is no such model or machine, or none of the modes is possible."""
     request = next(iter(requests.values()))
-    kind = machine(request.machine)
+    kind = _machine(request)
     progress = progress or _silent
     progress("resolving the model")
     spec = resolve(
@@ -151,9 +184,17 @@ def open_model(
         example_inputs=request.example_inputs,  # type: ignore[arg-type]
         loss=request.loss,
     )
-    target = target_of(spec, request)
+    target = Target.TORCH if isinstance(kind, TorchMachine) else target_of(spec, request)
     modes, notes = _modes(spec, tuple(requests))
     return Opened(spec, request, kind, target, modes, notes, progress)
+
+
+def _machine(request: Request) -> Machine | TorchMachine:
+    """The kind of IPU, or as many devices of the machine file as are asked for."""
+    if not request.machine_file:
+        return machine(request.machine)
+    check_options(request)
+    return read_machine(request.machine).first(request.ipus)
 
 
 def _silent(_: str) -> None:
@@ -196,16 +237,11 @@ def document(
             fingerprint=first.structure,
             shapes=dict(first.shapes),
         ),
-        machine=MachineInfo(
-            name=kind.name,
-            tiles_per_ipu=kind.tiles,
-            bytes_per_tile=kind.bytes_per_tile,
-            capacity_bytes=kind.capacity_bytes,
-        ),
+        machine=_machine_info(kind),
         target=target.value,
         overrides=_overrides(opened.request),
         expressible=target is Target.OPTIMUM,
-        optimum_class=rule.optimum_class if rule else None,
+        optimum_class=rule.optimum_class if rule and target is not Target.TORCH else None,
         fits=bool(plans) and all(plan.fits for plan in plans.values()),
         warnings=[*spec.warnings, *opened.notes, *_target_warnings(spec, target, prepared)],
         checked=checked,
@@ -216,7 +252,24 @@ def document(
     )
 
 
-def _basis(prepared: Prepared, kind: Machine) -> Basis:
+def _machine_info(kind: Machine | TorchMachine) -> MachineInfo:
+    if isinstance(kind, Machine):
+        return MachineInfo(
+            name=kind.name,
+            tiles_per_ipu=kind.tiles,
+            bytes_per_tile=kind.bytes_per_tile,
+            capacity_bytes=kind.capacity_bytes,
+        )
+    return MachineInfo(
+        name=kind.name,
+        tiles_per_ipu=None,
+        bytes_per_tile=None,
+        capacity_bytes=min(device.memory_bytes for device in kind.devices),
+        devices=[DeviceInfo(**asdict(device)) for device in kind.devices],
+    )
+
+
+def _basis(prepared: Prepared, kind: Machine | TorchMachine) -> Basis:
     return Basis(
         model=prepared.structure,
         shapes=shapes_of(prepared.shapes),

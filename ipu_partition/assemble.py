@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
 
-from planners import Infeasible, Optimal, Preference, Solution
+from planners import Infeasible, Solution
 from planners.evaluate import Evaluation
 
+from .answer import rounded_us, solution_info, stages, status
 from .blocks import blocks_of
 from .conflicts import in_words
 from .demands import NONE
@@ -28,8 +27,6 @@ from .plan_parts import (
     ModePlan,
     Predicted,
     Shortfall,
-    SolutionInfo,
-    Stage,
     WorkloadInfo,
 )
 from .prepare import Prepared
@@ -51,10 +48,10 @@ def mode_plan(
     need = _need(solved, blocks)
     return ModePlan(
         workload=_workload(solved, blocks),
-        status=_status(solved.solution),
+        status=status(solved.solution),
         fits=solved.fits,
         layers_per_ipu=layers_per_ipu(solved.prepared, solved.assignment, solved.workload.ipus),
-        stages=_stages(solved),
+        stages=list(stages(solved.evaluation, solved.prepared.graph.units)),
         blocks=blocks,
         checkpoints=_checkpoints(solved),
         adapters=[
@@ -63,7 +60,7 @@ def mode_plan(
         ],
         ipus=_ipus(solved),
         predicted=_predicted(solved),
-        solution=_solution(solved),
+        solution=solution_info(solved.solution, solved.costing.problem.prefer),
         baselines=[_baseline(name, other, solved) for name, other in solved.baselines],
         minimum_accumulation=need,
         shortfall=_shortfall(solved),
@@ -81,27 +78,6 @@ def layers_per_ipu(prepared: Prepared, assignment: Sequence[int] | None, ipus: i
         return None
     counts = Counter(assignment[unit] for unit in counted)
     return [counts[ipu] for ipu in range(ipus)]
-
-
-def _status(solution: Solution) -> Literal["optimal", "feasible", "infeasible"]:
-    if isinstance(solution, Infeasible):
-        return "infeasible"
-    return "optimal" if isinstance(solution, Optimal) else "feasible"
-
-
-def _stages(solved: Solved) -> list[Stage]:
-    if solved.evaluation is None:
-        return []
-    units = solved.prepared.graph.units
-    return [
-        Stage(
-            index=index,
-            ipu=stage.device,
-            units=list(range(stage.start, stage.stop)),
-            modules=[m for u in units[stage.start : stage.stop] for m in (u.modules or (u.name,)) if m],
-        )
-        for index, stage in enumerate(solved.evaluation.stages)
-    ]
 
 
 def _checkpoints(solved: Solved) -> list[Checkpoint]:
@@ -129,7 +105,7 @@ def _ipu(solved: Solved, evaluation: Evaluation, index: int) -> Ipu:
         terms=dict(terms),
         gaps_bytes=gaps_beside(solved.costing, total),
     )
-    return Ipu(ipu=index, memory=memory, cycle_us=_us(evaluation.devices[index].time_us))
+    return Ipu(ipu=index, memory=memory, cycle_us=rounded_us(evaluation.devices[index].time_us))
 
 
 def _predicted(solved: Solved) -> Predicted | None:
@@ -139,44 +115,11 @@ def _predicted(solved: Solved) -> Predicted | None:
         return None
     objective = evaluation.objective_us
     return Predicted(
-        cycle_us=_us(objective) if work.pipelined else None,
-        latency_us=None if work.pipelined else _us(objective),
+        cycle_us=rounded_us(objective) if work.pipelined else None,
+        latency_us=None if work.pipelined else rounded_us(objective),
         samples_per_second=round(rate.samples_per_second, 3),
-        update_us=_us(rate.total_us) if work.mode is Mode.TRAINING else None,
+        update_us=rounded_us(rate.total_us) if work.mode is Mode.TRAINING else None,
     )
-
-
-def _solution(solved: Solved) -> SolutionInfo:
-    solution, evaluation = solved.solution, solved.evaluation
-    prefer = solved.costing.problem.prefer
-    value_us = None if evaluation is None else _us(evaluation.objective_us)
-    peak = None if evaluation is None else peak_bytes(evaluation)
-    bound, by_time = _bound(solution), prefer is Preference.TIME
-    bound_us = _us(bound) if bound is not None and by_time else None
-    bound_bytes = int(bound) if bound is not None and not by_time else None
-    return SolutionInfo(
-        planner=solution.planner,
-        prefer=prefer.value,
-        objective_us=value_us,
-        lower_bound_us=bound_us,
-        peak_bytes=peak,
-        lower_bound_bytes=bound_bytes,
-        gap=_gap(value_us, bound_us) if by_time else _gap(peak, bound_bytes),
-        refined=solution.refined if isinstance(solution, Optimal) else None,
-        proved=solution.proved if isinstance(solution, Infeasible) else None,
-        seconds=float(math.floor(solution.seconds)),  # finer, the same request would not give the same bytes
-    )
-
-
-def _bound(solution: Solution) -> float | None:
-    """What is proved of the leading criterion of a plan that fits; None where nothing is."""
-    return None if isinstance(solution, Infeasible) or solution.lower_bound <= 0 else solution.lower_bound
-
-
-def _gap(value: float | None, bound: float | None) -> float | None:
-    if value is None or bound is None:
-        return None
-    return round(max(0.0, (value - bound) / value), 6) if value else 0.0
 
 
 def _baseline(name: str, solution: Solution, solved: Solved) -> Baseline:
@@ -184,7 +127,7 @@ def _baseline(name: str, solution: Solution, solved: Solved) -> Baseline:
     return Baseline(
         name=name,
         layers_per_ipu=layers_per_ipu(solved.prepared, solution.assignment, solved.workload.ipus),
-        cycle_us=None if evaluation is None else _us(evaluation.objective_us),
+        cycle_us=None if evaluation is None else rounded_us(evaluation.objective_us),
         peak_bytes=peak_bytes(evaluation),
         fits=not isinstance(solution, Infeasible),
         violations=[] if evaluation is not None else [in_words(reason, solved.costing.problem, {}, NONE)],
@@ -237,8 +180,3 @@ def _workload(solved: Solved, blocks: Sequence[Block]) -> WorkloadInfo:
         outlining=work.outlined,
         schedule=solved.costing.problem.schedule.value,
     )
-
-
-def _us(value: float) -> float:
-    """Microseconds to a nanosecond: no platform's last bit reaches the document."""
-    return round(value, 3)

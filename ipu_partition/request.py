@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from planners import Planner, parse
 
+from .basis import machine_numbers
 from .demands import Demands, check_pins, demands, ipus_listed, ipus_named
 from .errors import UsageError
 from .workload import (
@@ -34,6 +35,9 @@ MODES = {
 }
 MAX_IPUS = 64
 """IPUs one process can hold. Source: graphcore/poptorch:popart_compiler/source/CompilerImpl.cpp."""
+
+
+MACHINE_FILES = (".toml", ".json")
 
 
 class Options(TypedDict, total=False):
@@ -105,7 +109,8 @@ class Request:
     """fp16 or fp32, of the gradient accumulators; None: what optimum-graphcore's trainer sets. So for the two below."""
     first_order_momentum_accum_type: str | None = None
     second_order_momentum_accum_type: str | None = None
-    precision: str = "16.16"
+    precision: str = ""
+    """'': 16.16, or 32.32 with a machine file."""
     matmul_proportion: float | Sequence[float] = 0.2
     """One for all IPUs, or one for each."""
     embedding_serialization_factor: int = 1
@@ -115,13 +120,15 @@ class Request:
     outlining: bool = True
     """Whether equal layers on an IPU share their code."""
     machine: str = "mk2"
+    """A kind of IPU, or a machine file that describes other devices."""
     target: str | None = None
     layers: Sequence[int] | None = None
     """Layers on each IPU, -1 where the planner chooses."""
     pins: Mapping[str, int] | None = None
     """Module -> IPU, counted from 0."""
     prefer: str = "time"
-    planner: str = "chain"
+    planner: str = ""
+    """'': chain, or inline with a machine file."""
     fit: bool = False
     """Whether a plan that does not fit is changed until it does, in the cheapest way."""
     levers: bool = False
@@ -136,6 +143,9 @@ class Request:
             _positive(name, getattr(self, name))
         for name, kinds in _KINDS.items():
             _kind(name, getattr(self, name), kinds)
+        for name, (ipus, devices) in _DEFAULTS.items():
+            if getattr(self, name) == "":
+                object.__setattr__(self, name, devices if self.machine_file else ipus)
         _choice("mode", self.mode, MODES)
         _choice("optimizer", self.optimizer, OPTIMIZERS)
         _choice("precision", self.precision, PRECISIONS)
@@ -159,6 +169,12 @@ class Request:
                 f"hold at most {MAX_IPUS}. Ask for fewer IPUs or replicas."
             )
         check_pins(self.demands, self.wanted_ipus or 1 << (MAX_IPUS // self.replicas).bit_length() - 1)
+
+    @property
+    def machine_file(self) -> bool:
+        """Whether `machine` names a file and no kind of IPU."""
+        written = self.machine.lower().endswith(MACHINE_FILES) or os.path.isfile(self.machine)
+        return written and machine_numbers(self.machine) is None
 
     @property
     def modes(self) -> tuple[Mode, ...]:
@@ -233,6 +249,8 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "fit": (bool,),
     "levers": (bool,),
 }
+_DEFAULTS = {"precision": ("16.16", "32.32"), "planner": ("chain", "inline")}
+"""On IPUs, and on the devices of a machine file."""
 _COUNTS = ("micro_batch_size", "replicas", "embedding_serialization_factor", "projection_serialization_factor")
 _DTYPES = ("accum_type", "first_order_momentum_accum_type", "second_order_momentum_accum_type")
 _SPLITS = ("serialized_embedding_splits_per_ipu", "serialized_projection_splits_per_ipu")

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..devices import ipus_only
 from ..emit.files import check_directory
 from ..errors import UsageError
 from ..machine import machine
 from ..models.builtin import find
+from ..request import Request
 from .engine import Engine, Lost
 from .entries import Entry
 from .folders import locked
@@ -139,6 +141,7 @@ def _jobs(
 
 def _machines(names: Sequence[str]) -> Sequence[str]:
     for name in names:
+        ipus_only(Request(machine=name), "A batch")
         machine(name)
     if not names or len({*names}) < len(names):
         given = ", ".join(names) or "none"

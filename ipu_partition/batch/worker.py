@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from ..errors import SAID, PartitionError, TraceError, UsageError, one_line
 from ..machine import machine
 from ..models import Shapes, described_shapes
 from ..plan_parts import Lever, ModePlan
+from ..threads import one_thread
 from .job import Job, Outcome, Place, blank, failure
 from .options import request_for
 from .pods import PodTooSmallError, plan_pod
@@ -35,7 +36,7 @@ def work(job: Job) -> list[Outcome]:
     """An outcome for each place of the job, in their order; whatever goes wrong is one of them."""
     with _ALONE, redirect_stdout(sys.stderr):
         try:
-            with _one_thread():
+            with one_thread():
                 return list(_planned(job))
         except (Exception, SystemExit) as error:  # also what the code of others raises
             return [_failed(job, place, error) for place in job.places]
@@ -141,16 +142,3 @@ def _failed(job: Job, place: Place, error: BaseException) -> Outcome:
         kind = "usage"
     text = str(error) if isinstance(error, PartitionError) else f"{type(error).__name__}: {error}"
     return failure(job, place, kind, one_line(text, _LONGEST))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Processes share the cores: torch gets one thread in each."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
 from ..api import Opened, document, open_model
+from ..devices import ipus_only
 from ..errors import UsageError
 from ..families import FamilyRule, rule_for
 from ..handwritten import Source, read, side
@@ -59,6 +60,7 @@ def checked(
     checked_options(options)
     hand = read(ipu_config, options.get("pod"))
     base = base_request(hand, options)
+    ipus_only(base, "A configuration file")
     opened = open_model(model, dict.fromkeys(base.modes, base), progress)
     rule = _rule(opened)
     sides = {mode: side(hand, mode, options.get("replicas")) for mode in Mode}

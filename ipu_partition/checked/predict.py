@@ -90,7 +90,7 @@ def solved_as_asked(opened: Opened, prepared: Prepared, request: Request) -> Sol
     asked for, with what it needs. UsageError where nothing obeys."""
     ipus, given = request.ipus or 1, request.gradient_accumulation
     work = workload(prepared, request, ipus, opened.target)
-    solved = solve_for(prepared, work, opened.kind, request.planner, demands=request.demands, compare=False)
+    solved = solve_for(prepared, work, opened.ipu, request.planner, demands=request.demands, compare=False)
     need = _needed(solved)
     if prepared.mode is Mode.INFERENCE or given is None or given >= need:
         return solved
@@ -106,7 +106,7 @@ def _levers(opened: Opened, solved: Solved, request: Request) -> list[Lever]:
     def traced(changed: Request) -> Prepared:
         return prepare(opened.spec, changed, mode, opened.target, opened.progress)
 
-    found = levers(Trials(shared, solved, opened.kind, traced))
+    found = levers(Trials(shared, solved, opened.ipu, traced))
     return [lever.model_copy(update={"name": _as_written(lever, mode)}) for lever in found]
 
 

@@ -79,7 +79,10 @@ def common_options(g: Any) -> None:
         "--recompute-checkpoint-every-layer", action=argparse.BooleanOptionalAction, default=True,
         help="keep the output of every layer, else recompute whole stages (default: keep)",
     )  # fmt: skip
-    g.add_argument("--precision", default="16.16", metavar="P", help="16.16, 16.32 or 32.32 (default 16.16)")
+    g.add_argument(
+        "--precision", default="", metavar="P",
+        help="16.16, 16.32 or 32.32 (default 16.16; 32.32 with a machine file)",
+    )  # fmt: skip
     g.add_argument(
         "--matmul-proportion", default="0.2", metavar="X[,X,...]",
         help="available-memory proportion, one for all IPUs or one for each (default 0.2)",
@@ -88,7 +91,8 @@ def common_options(g: Any) -> None:
     _serialisation_options(g)
     g.add_argument(
         "--target", metavar="NAME",
-        help="optimum: obey optimum-graphcore's class (default where there is one); poptorch: place blocks freely",
+        help="optimum: obey optimum-graphcore's class (default where there is one); poptorch: place blocks freely; "
+        "torch: one stage on each device of a machine file (default with one)",
     )  # fmt: skip
 
 
@@ -125,7 +129,10 @@ def _mode_option(g: Any) -> None:
 
 def _machine_options(g: Any) -> None:
     outlining_option(g)
-    g.add_argument("--machine", default="mk2", metavar="NAME", help="mk2 or bow (default mk2)")
+    g.add_argument(
+        "--machine", default="mk2", metavar="NAME",
+        help="mk2 or bow (default mk2), or a .toml or .json file that describes other devices",
+    )  # fmt: skip
 
 
 def outlining_option(g: Any) -> None:
@@ -169,6 +176,6 @@ def override_options(g: Any) -> None:
     )  # fmt: skip
     g.add_argument("--prefer", default="time", metavar="WHAT", help="what comes first, time or memory (default time)")
     g.add_argument(
-        "--planner", default="chain", metavar="SPEC",
-        help='planner and its options, e.g. uniform or "chain{time_limit=30}" (default chain)',
+        "--planner", default="", metavar="SPEC",
+        help='planner and its options, e.g. uniform or "chain{time_limit=30}" (default chain; machine file: inline)',
     )  # fmt: skip

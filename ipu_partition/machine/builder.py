@@ -147,7 +147,8 @@ class Builder:
                 held = self.parameter(name)
                 code = codelets.collective_terms(1 if held.gradient else 0, self.workload, self.memory)
                 terms = add(held.resident, code)
-                groups.append(_group(f"weight {name}", members, terms, self.workload.pipelined, held.update))
+                one_place = self.workload.pipelined and not self.placement.copied
+                groups.append(_group(f"weight {name}", members, terms, one_place, held.update))
         return groups
 
     def shared_codelets(self) -> list[tuple[SharedGroup, GroupTerms]]:

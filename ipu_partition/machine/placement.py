@@ -33,6 +33,8 @@ class Placement:
     """Pairs of units that share an IPU, whichever it is."""
     ipus: int | None = None
     """Number of IPUs; None: the workload's."""
+    copied: bool = False
+    """True: a weight that several IPUs need is on each of them, also in a pipeline."""
     homes: tuple[int, ...] = ()
     """IPU of each unit, whose available-memory proportion it gets; empty: it takes the memory of the least that any IPU
     has, and the time of the greatest."""

@@ -17,22 +17,25 @@ if TYPE_CHECKING:
 _COLUMN = 8
 """Characters of an IPU's column, separator included: `1,173.0` MiB."""
 _CORNER = "MiB"
+_DEVICE_COLUMN = 11
+"""As above, of a device: `device 10`."""
 _WIDE = 64
 """Characters from which baselines show how they cut."""
 
 
-def mode_parts(mode: ModePlan, width: int) -> list[RenderableType]:
+def mode_parts(mode: ModePlan, width: int, place: str = "IPU") -> list[RenderableType]:
+    """`place`: what a stage is put on."""
     from rich.text import Text
 
-    parts: list[RenderableType] = [asked(mode)]
+    parts: list[RenderableType] = [asked(mode) if place == "IPU" else facts(_torch_rows(mode))]
     if mode.stages:
-        parts += [Text(), _stages(mode)]
-    for part in _ipus(mode, width):
+        parts += [Text(), _stages(mode, place)]
+    for part in _ipus(mode, width, place):
         parts += [Text(), part]
     parts += [Text(), *_outcome(mode)]
     for part in _baselines(mode, width):
         parts += [Text(), part]
-    parts += [*_lacking(mode), *lever_parts(mode)]
+    parts += [*_lacking(mode, place), *lever_parts(mode)]
     return [*parts, *(words(f"Warning: {warning}", "yellow") for warning in mode.warnings)]
 
 
@@ -64,6 +67,20 @@ def workload_rows(mode: ModePlan) -> dict[str, str]:
     return rows
 
 
+def _torch_rows(mode: ModePlan) -> dict[str, str]:
+    """What was asked of other devices than IPUs."""
+    work = mode.workload
+    rows = {
+        "Workload": f"{work.ipus} devices, micro-batch {work.micro_batch_size}, precision {work.precision}, "
+        f"{work.schedule}"
+    }
+    if work.mode == "training":
+        rows["Update"] = (
+            f"{work.optimizer}, {work.gradient_accumulation} micro-batches (at least {mode.minimum_accumulation})"
+        )
+    return rows
+
+
 def _pieces(mode: ModePlan) -> str:
     """Tables that are worked on in pieces."""
     work = mode.workload
@@ -77,12 +94,12 @@ def _pieces(mode: ModePlan) -> str:
     return "; ".join(shown)
 
 
-def _stages(mode: ModePlan) -> RenderableType:
+def _stages(mode: ModePlan, place: str) -> RenderableType:
     rows = [(str(s.index), str(s.ipu), ranges(s.units), module_ranges(s.modules)) for s in mode.stages]
-    return table(("Stage", "IPU", "Units", "Modules"), rows, wrap=("Units", "Modules"))
+    return table(("Stage", place, "Units", "Modules"), rows, wrap=("Units", "Modules"))
 
 
-def _ipus(mode: ModePlan, width: int) -> list[RenderableType]:
+def _ipus(mode: ModePlan, width: int, place: str) -> list[RenderableType]:
     """A column for each IPU, a row for each term that is not 0, the largest first; split where the width asks it."""
     largest: dict[str, int] = {}
     for ipu in mode.ipus:
@@ -90,19 +107,20 @@ def _ipus(mode: ModePlan, width: int) -> list[RenderableType]:
             largest[name] = max(bytes_, largest.get(name, 0))
     names = sorted((name for name in largest if largest[name]), key=lambda name: (-largest[name], name))
     label = max(len(name) for name in (*names, _CORNER))
-    return [_ipu_table(group, names) for group in chunks(mode.ipus, _COLUMN, width - label - 1)]
+    column = _COLUMN if place == "IPU" else _DEVICE_COLUMN
+    return [_ipu_table(group, names, place) for group in chunks(mode.ipus, column, width - label - 1)]
 
 
-def _ipu_table(ipus: Sequence[Ipu], names: list[str]) -> RenderableType:
+def _ipu_table(ipus: Sequence[Ipu], names: list[str], place: str) -> RenderableType:
     rows = [(name, *(mebibytes(ipu.memory.terms.get(name, 0)) for ipu in ipus)) for name in names]
     rows += [
         ("total", *(mebibytes(ipu.memory.total_bytes) for ipu in ipus)),
-        ("gaps", *(mebibytes(ipu.memory.gaps_bytes) for ipu in ipus)),
+        *([("gaps", *(mebibytes(ipu.memory.gaps_bytes) for ipu in ipus))] if place == "IPU" else []),
         ("capacity", *(mebibytes(ipu.memory.capacity_bytes) for ipu in ipus)),
         ("full", *(percent(ipu.memory.needed_bytes / ipu.memory.capacity_bytes) for ipu in ipus)),
         ("busy, ms", *(f"{ipu.cycle_us / 1000:,.3f}" for ipu in ipus)),
     ]
-    return table((_CORNER, *(f"IPU {ipu.ipu}" for ipu in ipus)), rows, left=(_CORNER,))
+    return table((_CORNER, *(f"{place} {ipu.ipu}" for ipu in ipus)), rows, left=(_CORNER,))
 
 
 def _outcome(mode: ModePlan) -> list[RenderableType]:
@@ -160,11 +178,11 @@ def _baseline(baseline: Baseline) -> tuple[str, ...]:
     return (baseline.name, cycle, mebibytes(baseline.peak_bytes), yes(baseline.fits), layers)
 
 
-def _lacking(mode: ModePlan) -> list[RenderableType]:
-    """By how much, on which IPU, and made of what."""
+def _lacking(mode: ModePlan, place: str) -> list[RenderableType]:
+    """By how much, where, and made of what."""
     parts: list[RenderableType] = []
     if mode.shortfall is not None:
-        where = "an IPU" if mode.shortfall.ipu is None else f"IPU {mode.shortfall.ipu}"
+        where = "an IPU" if mode.shortfall.ipu is None else f"{place} {mode.shortfall.ipu}"
         terms = sorted(mode.shortfall.terms.items(), key=lambda term: (-term[1], term[0]))
         made_of = ", ".join(f"{name} {mebibytes(bytes_)}" for name, bytes_ in terms if bytes_)
         lack = f"{where} lacks {size(mode.shortfall.bytes)} ({mode.shortfall.bytes:,} bytes). MiB it needs: {made_of}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import groupby
 from typing import IO, TYPE_CHECKING
 
 from .mode import mode_parts
@@ -12,7 +13,7 @@ from .text import count, size
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from ..plan import PartitionPlan
+    from ..plan import MachineInfo, PartitionPlan
 
 DEFAULT_WIDTH = 80
 
@@ -24,7 +25,7 @@ def render_plan(plan: PartitionPlan, width: int = DEFAULT_WIDTH) -> RenderableTy
 
     parts: list[RenderableType] = [_header(plan)]
     for name, mode in plan.modes().items():
-        parts += [Text(), words(name.capitalize(), "bold underline"), *mode_parts(mode, width)]
+        parts += [Text(), words(name.capitalize(), "bold underline"), *mode_parts(mode, width, place_of(plan))]
     parts += [words(f"Warning: {warning}", "yellow") for warning in plan.warnings]
     return Group(*parts)
 
@@ -64,12 +65,25 @@ def _header(plan: PartitionPlan) -> RenderableType:
             "Model": f"{model.name}: {model.architecture}, task {model.task}, {count(model.parameters)} parameters",
             "Source": ", ".join([model.source, *hub, *versions]),
             "Shapes": shapes or "none",
-            "Machine": f"{machine.name}, {machine.tiles_per_ipu} tiles, {size(machine.capacity_bytes)} per IPU",
+            "Machine": machine.name + _hardware(machine),
             "Target": _target(plan),
             **_overruled(plan),
             "Result": "fits" if plan.fits else "DOES NOT FIT",
         }
     )
+
+
+def place_of(plan: PartitionPlan) -> str:
+    """What the plan calls that on which it puts stages."""
+    return "device" if plan.target == "torch" else "IPU"
+
+
+def _hardware(machine: MachineInfo) -> str:
+    if machine.devices is None:
+        return f", {machine.tiles_per_ipu} tiles, {size(machine.capacity_bytes)} per IPU"
+    alike = groupby((device.kind, device.memory_bytes) for device in machine.devices)
+    parts = [(kind, bytes_, len(list(some))) for (kind, bytes_), some in alike]
+    return "".join(f", {count} x {kind} with {size(bytes_)}" for kind, bytes_, count in parts)
 
 
 def _overruled(plan: PartitionPlan) -> dict[str, str]:
@@ -78,11 +92,14 @@ def _overruled(plan: PartitionPlan) -> dict[str, str]:
     said = [] if asked.layers is None else [f"layers {','.join(map(str, asked.layers))}"]
     said += [f"{module} on IPU {ipu}" for module, ipu in sorted(asked.pins.items())]
     said += ["memory before time"] if asked.prefer == "memory" else []
-    said += [f"planner {asked.planner}"] if asked.planner != "chain" else []
+    usual = "inline" if plan.target == "torch" else "chain"
+    said += [f"planner {asked.planner}"] if asked.planner != usual else []
     return {"Overruled": ", ".join(said)} if said else {}
 
 
 def _target(plan: PartitionPlan) -> str:
+    if plan.target == "torch":
+        return "torch; one stage on each device, in order"
     name = plan.optimum_class or "no optimum-graphcore class"
     if plan.expressible:
         return f"{plan.target}, {name}; layers_per_ipu says exactly this plan"
