@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from .commands.common import INTERNAL, INTERRUPTED
 from .errors import PartitionError, UsageError, one_line
 
-COMMANDS = ("batch", "check", "compare", "diff", "explain", "models", "push", "schema", "show")
+COMMANDS = ("batch", "check", "compare", "diff", "explain", "models", "push", "run", "schema", "show", "verify")
 """Words that may come first; anything else plans a model."""
 
 
