@@ -10,6 +10,7 @@ from .. import __version__
 from ..arguments import attached
 from ..errors import one_line
 from .common import DOES_NOT_FIT, FITS, interruptible
+from .emitting import emit_option, emitted, opening, put, wanted
 from .options import Parser, keywords, override_options, workload_options
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def _output_options(g: Any) -> None:
     g.add_argument(
         "--save-pretrained", metavar="DIR", help="write a folder for the Hub there: ipu_config.json, plan, model card"
     )
+    emit_option(g)
     g.add_argument("--json", action="store_true", help="print the plan document, and nothing else, on stdout")
     g.add_argument("--audit", action="store_true", help="list which operations were counted, ignored or unknown")
 
@@ -55,17 +57,25 @@ def _output_options(g: Any) -> None:
 def run(arguments: Sequence[str]) -> int:
     options = vars(parser().parse_args(attached(arguments)))
     output, folder = options.pop("output"), options.pop("save_pretrained")
-    as_json, audit, model = (options.pop(name) for name in ("json", "audit", "model"))
+    as_json, audit, model, emit = (options.pop(name) for name in ("json", "audit", "model", "emit"))
+    formats = wanted(emit, output, as_json)
     from ..api import partition
+    from ..devices import ipus_only
     from ..emit.files import check_directory
     from ..report.progress import progress
+    from ..request import Request
 
+    if folder is not None:
+        ipus_only(Request(machine=options["machine"]), "--save-pretrained")
     for directory in (output, folder):
         if directory is not None:
             check_directory(directory)
     with interruptible(), progress() as report:
         plan = partition(model, progress=report, **keywords(options))
-    _print(plan, as_json, audit, [*_saved(plan, output), *_for_the_hub(plan, folder)])
+        others = emitted(plan, formats, progress=report, **opening(plan, {**options, "model": model}))
+    written = [*_saved(plan, output), *put(plan, others, output), *_for_the_hub(plan, folder)]
+    if not others or output is not None:
+        _print(plan, as_json, audit, written)
     return FITS if plan.fits else DOES_NOT_FIT
 
 
