@@ -29,6 +29,7 @@ benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/planning.py
 	$(BIN)/python benchmarks/planners.py
 	$(BIN)/python benchmarks/fidelity.py --fit
+	$(BIN)/python benchmarks/verify.py
 
 install: $(INSTALLED)
 
