@@ -59,11 +59,11 @@ def compared(reopened: Reopened, mode: Mode, prepared: Prepared, homes: Sequence
     weights, found = _weights(reopened, mode, prepared, homes), record.parameter_ipus()
     wrong = [name for name in sorted({*weights, *found}) if weights.get(name, ()) != found.get(name, ())]
     first = [
-        *_other_layers(reopened, mode, prepared, homes),
         *(text for _, text in lost),
         *(_misplaced(name, found.get(name, ()), weights.get(name, ())) for name in wrong),
         *_never_begun(reopened, mode, record),
         *_other_stages(len(runs), [ipu for ipu, _ in groupby(homes)]),
+        *_other_layers(reopened, mode, prepared, homes),
     ]
     said = [*first[:1], *ran.violations[:1]] if record.ops else ["the model ran no op at all"]
     return Placed(

@@ -259,7 +259,7 @@ def test_a_plan_without_a_cut_says_so(tmp_path: Path) -> None:
             bare.verify(modes=modes)
     with pytest.raises(UsageError, match="no inference part"):
         hopeless.verify(modes=["inference"])
-    with pytest.raises(UsageError, match="nothing to verify"):
+    with pytest.raises(UsageError, match=r"modes is \[\], expected some of training"):
         hopeless.verify(modes=[])
 
 
