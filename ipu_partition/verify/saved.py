@@ -22,6 +22,7 @@ REASONS = {
     "layer_norm": "mean and deviation: made again from the input",
     "group_norm": "mean and deviation: made again from the input",
     "batch_norm": "mean and deviation: made again from the input",
+    "_weight_norm": "the norms of the weight: made again from it",
     "cross_entropy_loss": "the sum of the weights of its labels",
     "nll_loss_nd": "the sum of the weights of its labels",
     "max_pool1d": "where the largest were: found again in its input",
