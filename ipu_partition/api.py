@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Unpack
 
@@ -29,6 +29,7 @@ from .plan import (
 )
 from .planned import Planned, Workshop, plan_modes
 from .prepare import Prepared, prepare, target_of
+from .progress import Progress, silent
 from .request import Options, Request, model_argument
 from .workload import Mode, Target
 
@@ -47,7 +48,7 @@ def partition(
     model: str | os.PathLike[str] | PretrainedConfig | nn.Module,
     ipus: int | None = None,
     *,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
     **options: Unpack[Options],
 ) -> PartitionPlan:
     """Cut `model` into pipeline stages for `ipus` IPUs per replica (default: the smallest power of two that fits).
@@ -67,7 +68,7 @@ def explain(
     model: str | os.PathLike[str] | PretrainedConfig | nn.Module,
     ipus: int | None = None,
     *,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
     **options: Unpack[Options],
 ) -> Explanation:
     """Why :func:`partition` cuts `model` as it does: what binds, which cut comes next, what one more layer would do.
@@ -91,7 +92,7 @@ def _request(ipus: int | None, options: Options) -> Request:
 def plan_requests(
     model: object,
     requests: Mapping[Mode, Request],
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
     *,
     suggests: bool = True,
 ) -> PartitionPlan:
@@ -127,7 +128,7 @@ def workshop(opened: Opened, suggests: bool = True) -> Workshop:
     return Workshop(traced, opened.ipu, opened.target, opened.progress, suggests)
 
 
-def _explanation(plan: PartitionPlan, planned: Mapping[Mode, Planned], progress: Callable[[str], None]) -> Explanation:
+def _explanation(plan: PartitionPlan, planned: Mapping[Mode, Planned], progress: Progress) -> Explanation:
     from .explanation import Explanation, explain_mode
 
     modes = {}
@@ -157,7 +158,7 @@ class Opened:
     modes: tuple[Mode, ...]
     """Those that are possible among those asked for."""
     notes: tuple[str, ...]
-    progress: Callable[[str], None]
+    progress: Progress
 
     @property
     def ipu(self) -> Machine:
@@ -167,13 +168,11 @@ class Opened:
         return self.kind
 
 
-def open_model(
-    model: object, requests: Mapping[Mode, Request], progress: Callable[[str], None] | None = None
-) -> Opened:
+def open_model(model: object, requests: Mapping[Mode, Request], progress: Progress | None = None) -> Opened:
     """UsageError where there is no such model or machine, or none of the modes is possible."""
     request = next(iter(requests.values()))
     kind = _machine(request)
-    progress = progress or _silent
+    progress = progress or silent
     progress("resolving the model")
     spec = resolve(
         model_argument(model),  # type: ignore[arg-type]
@@ -195,10 +194,6 @@ def _machine(request: Request) -> Machine | TorchMachine:
         return machine(request.machine)
     check_options(request)
     return read_machine(request.machine).first(request.ipus)
-
-
-def _silent(_: str) -> None:
-    """Progress that nobody watches."""
 
 
 def _modes(spec: ModelSpec, asked: tuple[Mode, ...]) -> tuple[tuple[Mode, ...], tuple[str, ...]]:

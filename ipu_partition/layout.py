@@ -120,7 +120,7 @@ def placement(layout: Layout, graph: CostGraph, ipus: int) -> Placement:
         ),
         sequential=frozenset() if layout.free else layer_units(layout, graph),
         together=tuple((index[b.with_module], index[m]) for m, b in specs.items() if b.with_module in index),
-        activation_parameters=_activations(layout, graph, index),
+        activation_parameters=activation_parameters(layout, graph),
         checkpoints=frozenset(_checkpoint_units(layout.checkpoints, graph)),
         serialised=layout.serialised,
     )
@@ -150,8 +150,9 @@ def _starts(blocks: Iterable[BlockSpec]) -> Iterable[Start]:
         yield Start(block.module, joins)
 
 
-def _activations(layout: Layout, graph: CostGraph, index: Mapping[str, int]) -> dict[str, int]:
+def activation_parameters(layout: Layout, graph: CostGraph) -> dict[str, int]:
     """Weights that an adapter turns into an activation -> the unit that makes it."""
+    index = {unit.name: i for i, unit in enumerate(graph.units)}
     names = {alias: p.name for p in graph.parameters.values() for alias in (p.name, *p.aliases)}
     return {names[a.parameter]: index.get(a.module, 0) for a in layout.adapters if a.parameter in names}
 

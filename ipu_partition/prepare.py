@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from .models import (
     with_shapes,
 )
 from .plan_parts import Adapter
+from .progress import Progress
 from .request import Request
 from .structure import structure_of
 from .trace import TracedModel, trace
@@ -38,7 +39,6 @@ from .workload import Mode, Target
 if TYPE_CHECKING:
     from torch import nn
 
-Progress = Callable[[str], None]
 SWITCHED = (
     "parallelize.py sets {} on the model while it is cut for training. A class of optimum-graphcore goes by the "
     "configuration of the model: set it there for IPUTrainer."

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from .asked import request_of, workload_of
 from .errors import UsageError
 from .hosted import as_hosted
-from .models import ModelSpec, Shapes, resolve, with_shapes
+from .models import ModelSpec, resolve
 from .plan import PartitionPlan
 from .plan_parts import ModePlan
-from .prepare import Prepared, prepare
+from .prepare import Prepared, as_shaped, prepare
+from .progress import Progress, silent
 from .request import Request, model_argument
 from .workload import Mode, Target, Workload
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-Progress = Callable[[str], None]
 _TENSOR = re.compile(r"(\w+)\[((?:\d+(?:, )?)*)\]")
 _BY_NAME = ("built-in", "hub")
 """Sources whose name is enough to find the configuration again."""
@@ -121,7 +121,7 @@ def reopen(
         raise UsageError(
             f"The plan of {plan.model.name!r} places nothing: it has findings only. Make a plan that runs."
         )
-    tell = progress or _silent
+    tell = progress or silent
     tell("resolving the model")
     inputs = _inputs(plan) if example_inputs is None else example_inputs
     spec = _spec(plan, model, inputs, loss, trust_remote_code)
@@ -130,12 +130,8 @@ def reopen(
             f"The model is of the class {spec.architecture}, the plan is of {plan.model.name!r}, a "
             f"{plan.model.architecture}. Give the model that was planned, or plan this one."
         )
-    spec = with_shapes(spec, Shapes(image_size=next(iter(requests.values())).image_size))
+    spec = as_shaped(spec, next(iter(requests.values())))
     return Reopened(plan, spec, Target(plan.target), tuple(requests), requests, tell)
-
-
-def _silent(_: str) -> None:
-    """Progress that nobody watches."""
 
 
 def _few(names: list[str]) -> str:

@@ -21,7 +21,7 @@ LEVELS = {
     "difference": 3, "emit": 3, "report": 3, "host": 2, "conflicts": 2, "machine": 2, "models": 2, "plan": 2,
     "ipu_config": 2, "cost": 1, "plan_parts": 1, "verified_parts": 1, "answer": 1, "request": 1, "demands": 1,
     "arguments": 1, "trace": 0, "families": 0, "document": 0, "structure": 0, "basis": 0, "migrations": 0,
-    "workload": 0, "errors": 0, "testing": 0, "threads": 0,
+    "workload": 0, "errors": 0, "progress": 0, "testing": 0, "threads": 0,
 }  # fmt: skip
 """A room may import rooms on its own level or below."""
 LAZY_UP = {

@@ -5,9 +5,9 @@ Importing this package imports neither torch nor transformers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..progress import Progress, silent
 from .document import TOLERANCE, Ran, Step
 from .options import ENGINES, Options, check_engine
 
@@ -21,7 +21,7 @@ def run(
     plan: PartitionPlan,
     options: Options,
     model: object = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
     **given: Any,
 ) -> Ran:
     """Train the model of `plan` for a few steps, one process for each stage. See :class:`Options`.
@@ -35,9 +35,5 @@ def run(
     """
     from .pipeline import opened, train
 
-    tell = progress or _silent
+    tell = progress or silent
     return train(opened(plan, options, model, tell, **given), options, tell)
-
-
-def _silent(_: str) -> None:
-    """Progress that nobody watches."""

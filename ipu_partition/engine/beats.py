@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from .files import replaced
 from .orphans import end_if_orphan
 
 EVERY_S = 0.5
@@ -81,11 +82,8 @@ class Beat:
                 self._write()
 
     def _write(self) -> None:
-        """In one go, so that a reader finds the old text or the new one."""
-        new = self._file.with_suffix(".new")
-        with suppress(OSError):  # the folder is gone: the run is over
+        with suppress(OSError), replaced(self._file) as new:  # the folder is gone: the run is over
             new.write_text(json.dumps(asdict(self._state)))
-            new.replace(self._file)
 
 
 def read(file: Path) -> State | None:

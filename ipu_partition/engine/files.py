@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 JOB, FAILURES, LOG = "job.pickle", "ended.json", "log.txt"
+
+
+@contextmanager
+def replaced(file: Path) -> Iterator[Path]:
+    """The path to write to instead of `file`, which then becomes it in one go: a reader finds all of it or nothing."""
+    new = file.with_suffix(".new")
+    yield new
+    new.replace(file)
 
 
 def part_file(folder: Path, rank: int) -> Path:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..emit.torch_pipelining import Link
+from .files import replaced
 
 if TYPE_CHECKING:
     from torch import fx
@@ -101,10 +102,9 @@ def registering(program: fx.GraphModule, model: torch.nn.Module) -> tuple[str, .
 
 
 def write(file: Path, value: object) -> None:
-    """In one go, so that a reader finds all of it or nothing."""
-    new = file.with_suffix(".new")
-    new.write_bytes(pickle.dumps(value))
-    new.replace(file)
+    """As a whole; see :func:`.files.replaced`."""
+    with replaced(file) as new:
+        new.write_bytes(pickle.dumps(value))
 
 
 def read(file: Path) -> Any:
@@ -114,9 +114,8 @@ def read(file: Path) -> Any:
 
 def write_tensors(file: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     """As :func:`write`."""
-    new = file.with_suffix(".new")
-    torch.save({name: tensor.detach() for name, tensor in tensors.items()}, new)
-    new.replace(file)
+    with replaced(file) as new:
+        torch.save({name: tensor.detach() for name, tensor in tensors.items()}, new)
 
 
 def read_tensors(file: Path) -> dict[str, torch.Tensor]:

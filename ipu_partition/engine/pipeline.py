@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ import torch
 
 from ..emit.torch_pipelining import Pipeline, open_pipeline
 from ..emit.torch_pipelining.module import moved
+from ..progress import Progress
 from .data import micro_batches, numbers, together
 from .document import Ran, Stage, Step
 from .files import JOB, part_file, weights_file
@@ -28,7 +29,6 @@ from .watch import Done, Watch
 if TYPE_CHECKING:
     from ..plan import PartitionPlan
 
-Progress = Callable[[str], None]
 SLOWEST_FLOPS_PER_S = 2e9
 """What any core does in float32, by a wide margin."""
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from ..errors import one_line
 from .beats import Beat
-from .files import error_file, state_file
+from .files import error_file, replaced, state_file
 from .orphans import end_with
 from .torchrun import LAUNCHER
 
-SAID = 500
+LONGEST = 500
 """Characters that are repeated of an error."""
 
 
@@ -38,11 +38,10 @@ def _tell(file: Path, error: BaseException, beat: Beat) -> None:
     now, cause = time.monotonic(), error
     while cause.__cause__ is not None:
         cause = cause.__cause__
-    message = one_line(f"{type(cause).__name__}: {cause}".rstrip(": "), SAID)
+    message = one_line(f"{type(cause).__name__}: {cause}".rstrip(": "), LONGEST)
     told = {"message": message, "step": beat.state.step, "working": beat.state.working, "at_s": now}
-    new = file.with_suffix(".new")
-    new.write_text(json.dumps(told))
-    new.replace(file)
+    with replaced(file) as new:
+        new.write_text(json.dumps(told))
     import traceback
 
     traceback.print_exception(error)

@@ -71,7 +71,13 @@ class Copying:
         self.weights[name, home] = copy
 
     def _named(self, node: fx.Node) -> str:
-        return self.later.get(node, node).name
+        return self._latest(node).name
+
+    def _latest(self, node: fx.Node) -> fx.Node:
+        """What holds the value of `node` after all that has changed it so far."""
+        while node in self.later:
+            node = self.later[node]
+        return node
 
     def _result(self, node: fx.Node) -> fx.Node:
         return self.leaves[node] if node in self.leaves else self._read(node, self.stages[node])
@@ -84,8 +90,7 @@ class Copying:
             weight = self.flow.traced.reads.get(node, "")
             home = self.homes.get(weight)
             return self.leaves[node] if home is None else self.weights[weight, home]
-        while node in self.later:
-            node = self.later[node]
+        node = self._latest(node)
         there = self.stages[node]
         return self._at(node, stage if stage == there or self._made_again(node) else there)
 

@@ -11,7 +11,7 @@ from torch import fx
 from torch.fx.passes.split_module import split_module
 
 from ..cost.segments import segments
-from ..layout import placement
+from ..layout import activation_parameters
 from .copying import Copying
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def split(prepared: Prepared, stage_of: Sequence[int], *, copied: bool = False) 
 
 def _homes(prepared: Prepared, stage_of: Sequence[int]) -> dict[str, int]:
     """Weight that is turned into an activation -> stage in which it is."""
-    made = placement(prepared.layout, prepared.graph, max(stage_of) + 1).activation_parameters
+    made = activation_parameters(prepared.layout, prepared.graph)
     return {name: stage_of[unit] for name, unit in made.items()}
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
+from ..progress import Progress, silent
 from ..workload import Mode
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 SIZES = ("auto", "full", "small")
 """How many layers are run: all of them where memory allows, all of them, or as few as the stages need."""
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def verify(
         raise UsageError(f"size is {size!r}, expected one of {', '.join(SIZES)}.")
     from ..reopen import reopen
 
-    report = progress or _silent
+    report = progress or silent
     with _generator_kept():
         reopened = reopen(
             plan, model, report, example_inputs=example_inputs, loss=loss, trust_remote_code=trust_remote_code
@@ -147,7 +147,3 @@ def _generator_kept() -> Iterator[None]:
 
     with torch.random.fork_rng(devices=[]):
         yield
-
-
-def _silent(_: str) -> None:
-    """Progress that nobody watches."""

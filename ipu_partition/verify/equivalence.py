@@ -11,6 +11,7 @@ import torch
 
 from ..cost.graph import TensorCost
 from ..errors import UsageError
+from ..layout import activation_parameters
 from ..reopen import Reopened
 from ..split import Run, Split
 from ..verified_parts import Equivalent
@@ -110,7 +111,7 @@ def crossings(what: Subject, run: Run) -> list[Crossing]:
 def planned_crossings(what: Subject) -> list[Crossing]:
     """What the plan counts as crossing from stage to stage."""
     stages = what.stages
-    weights = run_weights(what)
+    weights = travelling_weights(what)
     return [
         Crossing(tensor.name, stages[tensor.producer], reader, tensor.bytes)
         for tensor in [*what.prepared.graph.tensors, *weights]
@@ -119,12 +120,10 @@ def planned_crossings(what: Subject) -> list[Crossing]:
     ]
 
 
-def run_weights(what: Subject) -> list[TensorCost]:
+def travelling_weights(what: Subject) -> list[TensorCost]:
     """Weights that travel as activations."""
-    from ..layout import placement
-
-    graph, layout = what.prepared.graph, what.prepared.layout
-    made = placement(layout, graph, max(what.homes) + 1).activation_parameters
+    graph = what.prepared.graph
+    made = activation_parameters(what.prepared.layout, graph)
     return [
         TensorCost(f"weight {name}", unit, tuple(r for r in graph.readers(name) if r > unit), weight.bytes, 0)
         for name, unit in sorted(made.items())
@@ -178,7 +177,7 @@ def _strange_weights(what: Subject, run: Run) -> Iterator[str]:
     planned: dict[int, set[str]] = {}
     for unit, stage in zip(graph.units, stages, strict=False):  # a declared loss is no part of the trace
         planned.setdefault(stage, set()).update(unit.parameters)
-    for weight in run_weights(what):
+    for weight in travelling_weights(what):
         planned[stages[weight.producer or 0]].add(weight.name.removeprefix("weight "))
     for piece in run.split.pieces:
         for name in piece.reads("parameter"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..hosted import as_hosted
-from ..prepare import Prepared, as_shaped, as_traced
+from ..prepare import Prepared, as_traced
 from ..reopen import Reopened
 from ..split import Run, Split, bind, draws, example_values, real_model, run_backward, run_forward, split
 from ..split.values import tensors_in
@@ -76,7 +76,7 @@ def subject(
     reopened: Reopened, mode: Mode, smaller: Smaller | None, change: Callable[[nn.Module], None] | None = None
 ) -> Subject:
     """The model with weights. `change` is made to them. Raises :class:`UsageError` and :class:`TraceError`."""
-    spec = as_shaped(reopened.spec if smaller is None else smaller.spec, reopened.requests[mode])
+    spec = reopened.spec if smaller is None else smaller.spec
     training = mode is Mode.TRAINING
     rule = reopened.prepared(mode).rule
     reopened.progress(f"making random weights for {spec.architecture} ({mode.value})")

@@ -78,14 +78,14 @@ def _measured(executed: Executed) -> CostGraph:
     units = [
         replace(unit, saved_bytes=kept[i]) if i < len(parts) else unit for i, unit in enumerate(graph.units)
     ]  # a declared loss is no part of the trace
-    return replace(graph, units=tuple(units), tensors=tuple(_resized(executed, t) for t in graph.tensors))
+    crossing = {value.name for value in executed.run.split.values}
+    tensors = (_resized(executed, t) if t.name in crossing else t for t in graph.tensors)
+    return replace(graph, units=tuple(units), tensors=tuple(tensors))
 
 
 def _resized(executed: Executed, tensor: TensorCost) -> TensorCost:
-    """As it was where it crossed; what did not cross is as it is counted."""
+    """As it was when it crossed."""
     run, flow = executed.run, executed.subject.prepared.flow
-    if tensor.name not in {value.name for value in run.split.values}:
-        return tensor
     made, gradient = run.returned[tensor.name], run.gradients.get(tensor.name)
     width = flow.width(str(made.dtype))
     back = 0 if gradient is None else gradient.numel() * width

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from ..assemble import layers_per_ipu
@@ -10,8 +10,9 @@ from ..cost.segments import segments
 from ..errors import UsageError
 from ..host.masked import GATHER
 from ..hosted import as_hosted
-from ..layout import placement
+from ..layout import activation_parameters
 from ..prepare import Prepared
+from ..progress import Progress
 from ..reopen import Reopened
 from ..verified_parts import Placed
 from ..workload import Mode
@@ -19,8 +20,6 @@ from .alignment import Place, Step, out_of_place
 from .annotated import Annotated, RefusedError, annotated
 from .poptorch_standin import Recording
 from .replayed import Ran, replayed
-
-Progress = Callable[[str], None]
 
 
 def placed(reopened: Reopened, mode: Mode, progress: Progress | None = None) -> Placed | None:
@@ -116,7 +115,7 @@ def _ops(record: Recording, runs: Sequence[Collection[int]]) -> list[Step]:
 def _weights(reopened: Reopened, mode: Mode, prepared: Prepared, homes: Sequence[int]) -> dict[str, tuple[int, ...]]:
     """The IPUs of each parameter by the plan: those of the units that read it, or of the one that copies it."""
     graph = prepared.graph
-    copied = placement(prepared.layout, graph, reopened.workload(mode).ipus).activation_parameters
+    copied = activation_parameters(prepared.layout, graph)
     return {
         name: tuple(sorted({homes[unit] for unit in ([copied[name]] if name in copied else graph.readers(name))}))
         for name, parameter in graph.parameters.items()
