@@ -38,18 +38,22 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    p = _Parser(prog="python -m planners", description="Give every unit of a chain of work a device.", epilog=CODES)
+    p = _Parser(
+        prog="python -m planners", description="Give every part of a chain or graph of work a device.", epilog=CODES
+    )
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     solving = commands.add_parser("solve", help="print the solution of a problem", epilog=CODES)
     judging = commands.add_parser("evaluate", help="judge a solution of a problem", epilog=CODES)
     commands.add_parser("list", help="name the planners, their options and defaults")
     for command in (solving, judging):
-        command.add_argument("problem", metavar="PROBLEM", help="problem document (JSON); - reads the standard input")
+        command.add_argument(
+            "problem", metavar="PROBLEM", help="document of a chain or graph (JSON); - reads the standard input"
+        )
         command.add_argument("--output", metavar="FILE", help="write there instead of to the standard output")
     judging.add_argument(
         "solution", metavar="SOLUTION", help="solution document, or the list of devices alone (JSON); - as above"
     )
-    solving.add_argument("--planner", default="chain", metavar="SPEC", help="name and options (default chain)")
+    solving.add_argument("--planner", metavar="SPEC", help="name and options (default chain; auto for a graph)")
     solving.add_argument("--time-limit", type=float, metavar="S", help="seconds (default: the planner's own)")
     return p
 

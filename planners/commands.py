@@ -7,9 +7,10 @@ import sys
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from typing import Any
 
-from . import claims, files, problem_json, registry, solution_json
+from . import files, registry
+from .documents import read_problem
 from .json_text import plain_json
-from .judge import solve
+from .judge import planner_for, solve
 from .registry import Planner, PlannerError
 from .solution import Infeasible
 
@@ -25,21 +26,21 @@ class RejectedError(Exception):
 
 
 def solve_command(options: dict[str, Any]) -> int:
-    planner = _limited(registry.parse(options["planner"]), options["time_limit"])
-    problem = problem_json.from_json(files.read_text(options["problem"]))
+    document = read_problem(files.read_text(options["problem"]))
+    planner = _limited(planner_for(document.problem, options["planner"]), options["time_limit"])
     try:
-        solution = solve(problem, planner)
+        solution = solve(document.problem, planner)
     except PlannerError as error:
         raise RejectedError(str(error)) from error
-    _give(solution_json.to_json(problem, solution), options["output"])
+    _give(document.answer(solution), options["output"])
     return DOES_NOT_FIT if isinstance(solution, Infeasible) else SOLVED
 
 
 def evaluate_command(options: dict[str, Any]) -> int:
     if options["problem"] == options["solution"] == "-":
         raise UsageError("problem and solution cannot both be read from the standard input")
-    problem = problem_json.from_json(files.read_text(options["problem"]))
-    found = claims.judgement(problem, solution_json.claims_from_json(files.read_text(options["solution"])))
+    document = read_problem(files.read_text(options["problem"]))
+    found = document.judgement(files.read_text(options["solution"]))
     _give(plain_json(found), options["output"])
     if not found["confirmed"]:
         return NOT_CONFIRMED

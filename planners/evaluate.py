@@ -44,6 +44,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .graph.problem import GraphProblem
 from .memory import MemoryBytes, memory_of
 from .problem import Preference, Problem, Schedule, Tensor, Unit
 from .stages import Stage, stages_of, violations
@@ -115,12 +116,16 @@ class Evaluation:
         return *(first if self.prefer is Preference.TIME else first[::-1]), self.copied_bytes, self.evenness
 
 
-def evaluate(problem: Problem, assignment: Sequence[int]) -> Evaluation:
-    """Judge an assignment by the rules of this module.
+def evaluate(problem: Problem | GraphProblem, assignment: Sequence[int]) -> Evaluation:
+    """Judge an assignment by the rules of this module; of a graph by those of :mod:`planners.graph.judge`.
 
     An assignment of the wrong length or with a device out of range has no loads and an infinite objective;
     any other is measured even where it breaks rules.
     """
+    if isinstance(problem, GraphProblem):
+        from .graph.judge import evaluate_graph
+
+        return evaluate_graph(problem, assignment)
     found = violations(problem, assignment)
     if len(assignment) != len(problem.units) or not all(0 <= d < len(problem.devices) for d in assignment):
         return Evaluation(found, (), (), float("inf"), 0, problem.prefer)

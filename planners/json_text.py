@@ -13,7 +13,7 @@ def read_json(what: str, text: str) -> Any:
     """The value that ``text`` says. ProblemError where it is not JSON, nests too deep, repeats a key of an object, or
     holds NaN or Infinity, which JSON does not know."""
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+        return json.loads(text, object_pairs_hook=unique_keys, parse_constant=_constant)
     except ProblemError as error:
         raise ProblemError(f"{what} is not JSON: {error}") from None
     except ValueError as error:
@@ -48,7 +48,8 @@ def known_keys(what: str, values: Mapping[str, Any], known: frozenset[str], need
         raise ProblemError(f"{what} lacks the keys {sorted(needed.difference(values))}")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of its pairs, for ``json``. ProblemError where it has a key twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]

@@ -6,21 +6,26 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from . import registry
 from .evaluate import evaluate
+from .graph.problem import GraphProblem
 from .problem import Problem
-from .registry import Planner, PlannerError, parse
+from .registry import Planner, PlannerError
 from .solution import Infeasible, Solution
 
 
 def solve(
-    problem: Problem, planner: Planner | str = "chain", clock: Callable[[], float] = time.perf_counter
+    problem: Problem | GraphProblem,
+    planner: Planner | str | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Solution:
     """The planner's answer, confirmed by ``evaluate``, with the seconds it took.
 
-    ProblemError where the problem is malformed (planners check that first); PlannerError for an unknown planner, and
-    for an answer that the judge rejects.
+    ``planner``: ``chain``, or ``auto`` for a graph, where it is ``None``. ProblemError where the problem is malformed
+    (planners check that first); PlannerError for an unknown planner, one that does not take such problems, and an
+    answer that the judge rejects.
     """
-    chosen = parse(planner) if isinstance(planner, str) else planner
+    chosen = planner_for(problem, planner)
     begin = clock()
     solution = chosen(problem)
     seconds = clock() - begin
@@ -28,7 +33,23 @@ def solve(
     return replace(solution, seconds=seconds)
 
 
-def confirm(problem: Problem, solution: Solution) -> None:
+def planner_for(problem: Problem | GraphProblem, planner: Planner | str | None = None) -> Planner:
+    """The planner that is asked. PlannerError for an unknown one, and one that does not take such problems."""
+    named = default_for(problem) if planner is None else planner
+    chosen = registry.parse(named) if isinstance(named, str) else named
+    if not isinstance(problem, registry.takes(chosen)):
+        kind = "graph" if isinstance(problem, GraphProblem) else "chain"
+        able = ", ".join(registry.names_for(type(problem)))
+        raise PlannerError(f"planner {registry.specification(chosen)!r} cannot plan a {kind}; use one of {able}")
+    return chosen
+
+
+def default_for(problem: Problem | GraphProblem) -> str:
+    """The planner for who names none."""
+    return "auto" if isinstance(problem, GraphProblem) else "chain"
+
+
+def confirm(problem: Problem | GraphProblem, solution: Solution) -> None:
     """Raise :class:`PlannerError` where a solution claims anything that ``evaluate`` does not."""
     if solution.assignment is None:
         if not isinstance(solution, Infeasible):

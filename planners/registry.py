@@ -15,16 +15,21 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Protocol, get_type_hints
 
+from .graph.problem import GraphProblem
 from .problem import Problem
 from .solution import Solution
 
 GROUP = "ipu_partition.planners"
 BUILT_IN = {
+    "auto": "planners.auto:Auto",
     "brute": "planners.brute:Brute",
     "chain": "planners.chain:Chain",
+    "cpsat": "planners.cpsat:CpSat",
     "flops": "planners.balanced:Flops",
     "greedy": "planners.greedy:Greedy",
+    "ideals": "planners.ideals:Ideals",
     "inline": "planners.inline:Inline",
+    "linear": "planners.linear:Linear",
     "milp": "planners.milp:Milp",
     "parameters": "planners.balanced:Parameters",
     "uniform": "planners.uniform:Uniform",
@@ -42,7 +47,9 @@ class PlannerError(ValueError):
 
 
 class Planner(Protocol):
-    def __call__(self, problem: Problem) -> Solution:
+    """A class may say what it ``takes``: ``Problem`` unless it does, ``GraphProblem``, or a tuple of both."""
+
+    def __call__(self, problem: Any) -> Solution:
         """Solve the problem. ProblemError where it is malformed; a problem without solution is an answer."""
 
 
@@ -59,6 +66,24 @@ def load(name: str) -> type[Planner]:
     module, _, attribute = targets[name].partition(":")
     planner: type[Planner] = getattr(import_module(module), attribute)
     return planner
+
+
+def takes(planner: Planner | type[Planner]) -> tuple[type, ...]:
+    """The kinds of problem that it plans."""
+    found: type | tuple[type, ...] = getattr(planner, "takes", Problem)
+    return found if isinstance(found, tuple) else (found,)
+
+
+def names_for(kind: type[Problem | GraphProblem]) -> tuple[str, ...]:
+    """The planners that take such problems, in order of name; those that cannot be loaded are left out."""
+    return tuple(name for name in names() if kind in _taken(name))
+
+
+def _taken(name: str) -> tuple[type, ...]:
+    try:
+        return takes(load(name))
+    except Exception:  # whatever a plug-in does when it is imported
+        return ()
 
 
 def parse(spec: str) -> Planner:

@@ -8,6 +8,7 @@ from random import Random
 
 from planners import Feasible, Infeasible, Optimal, Planner, Problem, Schedule, parse
 from planners.problem_json import to_json
+from planners.registry import takes
 
 from .limits import has_time_limit, keeps_its_time_limit
 from .problems import SCHEDULES, random_problem
@@ -68,6 +69,8 @@ def planner_contract(
             f"most_units is {most_units} and examples {examples}, expected 1 to {MOST_UNITS}, and 0 or more"
         )
     chosen = parse(planner) if isinstance(planner, str) else planner
+    if Problem not in takes(chosen):
+        raise ValueError(f"planner {planner!r} plans no chains; the contract is one of planners that do")
     rules = {**EXAMPLES, **(EXACT if exact else {})}
     seen = []
     for number in range(examples):

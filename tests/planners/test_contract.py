@@ -33,12 +33,12 @@ from planners import (
     Tensor,
     Unit,
     evaluate,
-    names,
     parse,
     validate,
 )
 from planners.brute import Brute
 from planners.problem_json import to_json
+from planners.registry import names_for
 from planners.uniform import Uniform
 
 ROOT = Path(__file__).parent.parent.parent
@@ -49,7 +49,7 @@ SAMPLE = [random_problem(Random(f"sample/{number}"), 7) for number in range(400)
 BEST = Brute()
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", names_for(Problem))
 def test_every_planner_keeps_the_contract(name: str) -> None:
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
