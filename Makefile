@@ -28,6 +28,7 @@ lint: $(INSTALLED)
 benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/planning.py
 	$(BIN)/python benchmarks/planners.py
+	$(BIN)/python benchmarks/graphs.py
 	$(BIN)/python benchmarks/fidelity.py --fit
 	$(BIN)/python benchmarks/verify.py
 
@@ -38,6 +39,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  { echo "Python 3.11 or newer is needed; $$($(PYTHON) --version) was found. Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m planners solve benchmarks/workloads/LayerGraphs_bert24_inference.json --planner ideals --output /dev/null # compiles it
 	@touch $@
 
 clean:
