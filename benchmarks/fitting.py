@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from benchmarks import graphs, records
+from benchmarks import prepared, records
 from benchmarks.judging import predictions
 from benchmarks.records import Record
 from ipu_partition.errors import PartitionError
@@ -73,9 +73,9 @@ def _residuals(
 def leave_one_family_out(rates: Sequence[Record], make: Fit = fit, jobs: int = 2) -> list[dict[str, Any]]:
     """Each rate predicted with constants fitted to the other families' rates."""
     families = sorted({rate["family"] for rate in rates})
-    graphs.prepare_all([records.run_of(rate) for rate in rates], jobs)
+    prepared.prepare_all([records.run_of(rate) for rate in rates], jobs)
     rest = [[rate for rate in rates if rate["family"] != family] for family in families]
-    with graphs.processes(jobs) as pool:
+    with prepared.processes(jobs) as pool:
         models = list(pool.map(make, rest))
     rows = []
     for family, model in zip(families, models, strict=True):
@@ -102,7 +102,7 @@ def counted_rates() -> list[Record]:
 
 def _predictable(rate: Record) -> bool:
     try:
-        graphs.prepared_of(records.run_of(rate))
+        prepared.prepared_of(records.run_of(rate))
     except PartitionError:
         return False
     return True

@@ -4,7 +4,7 @@
     found = evaluate(memory_model=MemoryModel(...), time_model=TimeModel(...))
 
 `found["memory"]`, `["compiles"]`, `["rates"]` and `["plans"]` have a row for each record. Tracing takes minutes the
-first time (see `graphs`); after that, other constants take seconds.
+first time (see `prepared`); after that, other constants take seconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks import records
-from benchmarks.graphs import prepare_all, prepared_of, request_of
+from benchmarks.prepared import prepare_all, prepared_of, request_of
 from benchmarks.records import Record
 from ipu_partition.demands import Demands
 from ipu_partition.errors import PartitionError

@@ -8,8 +8,8 @@ from itertools import chain
 import pytest
 
 from benchmarks import records
-from benchmarks.graphs import request_of
 from benchmarks.judging import kind_of
+from benchmarks.prepared import request_of
 from benchmarks.records import Record
 from ipu_partition.models.tasks import find_task
 from ipu_partition.workload import PRECISIONS
