@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,6 +11,7 @@ from .graph.problem import GraphProblem
 from .solution import Solution
 
 if TYPE_CHECKING:
+    from .graph.answer import Search
     from .graph.race import Race
 
 NAME = "auto"
@@ -23,7 +24,7 @@ POLL_S = 0.05
 class Auto:
     """For graphs: ``linear``, then ``ideals``, and ``cpsat`` beside it where that takes longer than a moment.
 
-    The answer is the best plan and the best bound that any of them finds.
+    The answer is the best plan and the best bound that any of them finds; one that is not installed is left out.
     """
 
     takes: ClassVar[type] = GraphProblem
@@ -40,17 +41,24 @@ class Auto:
         from .ideals import search as ideals
         from .linear import search as linear
 
-        return run(problem, NAME, [linear, ideals, _later(cpsat)], self.time_limit)
+        return run(problem, NAME, [linear, *_staggered(ideals, cpsat)], self.time_limit, forgiving=True)
 
 
-def _later(search: Callable[[Race], None]) -> Callable[[Race], None]:
-    """The search, once the others have had their head start."""
+def _staggered(first: Search, second: Search) -> tuple[Search, Search]:
+    """The second begins once the first has had its head start, or has ended."""
+    ended = threading.Event()
 
-    def waiting(race: Race) -> None:
-        begun = time.perf_counter()
-        while not race.over and time.perf_counter() - begun < HEAD_START_S:
-            time.sleep(POLL_S)
+    def leading(race: Race) -> None:
+        try:
+            first(race)
+        finally:
+            ended.set()
+
+    def following(race: Race) -> None:
+        until = time.perf_counter() + HEAD_START_S
+        while not race.over and time.perf_counter() < until and not ended.wait(POLL_S):
+            pass
         if not race.over:
-            search(race)
+            second(race)
 
-    return waiting
+    return leading, following

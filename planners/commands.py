@@ -11,7 +11,7 @@ from . import files, registry
 from .documents import read_problem
 from .json_text import plain_json
 from .judge import planner_for, solve
-from .registry import Planner, PlannerError
+from .registry import Planner, WrongAnswerError
 from .solution import Infeasible
 
 SOLVED, INTERNAL, USAGE, DOES_NOT_FIT, NOT_CONFIRMED, INTERRUPTED = 0, 1, 2, 3, 5, 130
@@ -30,7 +30,7 @@ def solve_command(options: dict[str, Any]) -> int:
     planner = _limited(planner_for(document.problem, options["planner"]), options["time_limit"])
     try:
         solution = solve(document.problem, planner)
-    except PlannerError as error:
+    except WrongAnswerError as error:
         raise RejectedError(str(error)) from error
     _give(document.answer(solution), options["output"])
     return DOES_NOT_FIT if isinstance(solution, Infeasible) else SOLVED

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from . import claims, problem_json, solution_json
 from .graph import solution_json as graph_json
-from .graph.document import GraphDocument, graph_from_json
+from .graph.document import GraphDocument, graph_from_dict, read_exactly
 from .graph.problem import GraphProblem
 from .problem import Problem
 from .solution import Solution
 
-_GRAPH = re.compile(r'"(nodes|edges|maxFPGAs|maxCPUs|maxSizePerFPGA)"\s*:')
-_CHAIN = re.compile(r'"units"\s*:')
+GRAPH_KEYS = ("nodes", "edges", "maxFPGAs", "maxCPUs", "maxSizePerFPGA")
 
 
 class Document(Protocol):
@@ -58,7 +56,10 @@ class _Graph:
 
 
 def read_problem(text: str) -> Document:
-    """A graph where it has keys of one and no ``units``, else a chain. ProblemError where it is malformed."""
-    if _GRAPH.search(text) and not _CHAIN.search(text):
-        return _Graph(graph_from_json(text))
+    """A graph where it has ``nodes``, or other keys of one and no ``units``, else a chain. ProblemError where it is
+    malformed."""
+    if any(f'"{key}"' in text for key in GRAPH_KEYS):
+        document = read_exactly(text)
+        if isinstance(document, dict) and ("nodes" in document or "units" not in document):
+            return _Graph(graph_from_dict(document))
     return _Chain(problem_json.from_json(text))

@@ -10,7 +10,7 @@ from . import registry
 from .evaluate import evaluate
 from .graph.problem import GraphProblem
 from .problem import Problem
-from .registry import Planner, PlannerError
+from .registry import Planner, PlannerError, WrongAnswerError
 from .solution import Infeasible, Solution
 
 
@@ -22,8 +22,8 @@ def solve(
     """The planner's answer, confirmed by ``evaluate``, with the seconds it took.
 
     ``planner``: ``chain``, or ``auto`` for a graph, where it is ``None``. ProblemError where the problem is malformed
-    (planners check that first); PlannerError for an unknown planner, one that does not take such problems, and an
-    answer that the judge rejects.
+    (planners check that first); PlannerError for an unknown planner, or one that does not take such problems or is not
+    installed; WrongAnswerError for an answer that the judge rejects.
     """
     chosen = planner_for(problem, planner)
     begin = clock()
@@ -50,10 +50,10 @@ def default_for(problem: Problem | GraphProblem) -> str:
 
 
 def confirm(problem: Problem | GraphProblem, solution: Solution) -> None:
-    """Raise :class:`PlannerError` where a solution claims anything that ``evaluate`` does not."""
+    """Raise :class:`WrongAnswerError` where a solution claims anything that ``evaluate`` does not."""
     if solution.assignment is None:
         if not isinstance(solution, Infeasible):
-            raise PlannerError(f"planner {solution.planner!r} gave an answer without an assignment")
+            raise WrongAnswerError(f"planner {solution.planner!r} gave an answer without an assignment")
         return
     found = evaluate(problem, solution.assignment)
     wrong = list(found.violations)
@@ -71,4 +71,5 @@ def confirm(problem: Problem | GraphProblem, solution: Solution) -> None:
         if not solution.lower_bound <= found.leading:
             wrong.append(f"its lower bound {solution.lower_bound} is above its value {found.leading}")
     if wrong:
-        raise PlannerError(f"planner {solution.planner!r} gave an answer that the judge rejects: {'; '.join(wrong)}")
+        said = "; ".join(wrong)
+        raise WrongAnswerError(f"planner {solution.planner!r} gave an answer that the judge rejects: {said}")

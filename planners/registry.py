@@ -43,7 +43,12 @@ _OPTION = re.compile(
 
 
 class PlannerError(ValueError):
-    """A planner that cannot be asked: not understood, not installed, or caught in an answer that is not so."""
+    """A planner that cannot be asked: not understood, not installed, or not for such problems; or, as
+    :class:`WrongAnswerError`, one that was caught in an answer that is not so."""
+
+
+class WrongAnswerError(PlannerError):
+    """An answer that the judge rejects."""
 
 
 class Planner(Protocol):

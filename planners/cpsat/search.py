@@ -8,7 +8,7 @@ from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from ..evaluate import TIE
-from ..registry import PlannerError
+from ..registry import PlannerError, WrongAnswerError
 
 if TYPE_CHECKING:
     from ..graph.blocks import Blocks
@@ -49,7 +49,7 @@ def search(race: Race, workers: int = 2) -> None:
             if failure := solver.failure():
                 raise PlannerError(f"planner 'cpsat': {failure}") from None
         except (WrongError, ValueError, TypeError, KeyError) as wrong:
-            raise PlannerError(f"planner 'cpsat' does not believe its solver: {wrong}") from wrong
+            raise WrongAnswerError(f"planner 'cpsat' does not believe its solver: {wrong}") from wrong
 
 
 def _small(blocks: Blocks) -> bool:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from ..evaluate import TIE, evaluate
-from ..registry import PlannerError
+from ..registry import WrongAnswerError
 from ..solution import Feasible, Infeasible, Optimal, Solution
 from .blocks import blocks_of
 from .bounds import work_bound_us
@@ -17,42 +17,48 @@ from .validation import validate_graph
 
 Search = Callable[[Race], None]
 POLL_S = 0.02
-PATIENCE_S = 2.0
-"""How long a search that was stopped may take to return."""
+PATIENCE_S = 0.1
+"""How long a search that was stopped may take to return; one that is at what cannot be stopped is left behind."""
+JUDGING_S, MOST_JUDGING = 4e-5, 0.2
+"""Of the time, per node, for the judge; and the most of it."""
 NOTHING_FITS = "no assignment fits: memory, or the kinds of devices that nodes can run on, stand against it"
-NOTHING_FOUND = "no assignment that fits was found in time"
+NOTHING_FOUND = "no assignment that fits was found"
 
 
-def run(problem: GraphProblem, name: str, searches: Sequence[Search], time_limit: float) -> Solution:
+def run(
+    problem: GraphProblem, name: str, searches: Sequence[Search], time_limit: float, forgiving: bool = False
+) -> Solution:
     """The best plan and the best bound that the searches find together within ``time_limit`` seconds.
 
-    The first search runs alone, for a plan that the others start from; those run at once, each in a thread. Ctrl-C ends
-    the search as the time limit does. ProblemError where the problem is malformed; whatever a search raises, where no
-    other one has an answer.
+    The first search runs alone, for a plan that the others start from, and has time for one whatever the limit; those
+    run at once, each in a thread. Ctrl-C ends the search as the time limit does. ProblemError where the problem is
+    malformed; whatever a search raises, where that leaves something open and none is ``forgiving``, or there is no
+    plan.
     """
     begun = time.perf_counter()
     validate_graph(problem)
     blocks = blocks_of(problem)
-    race = Race(blocks, time_limit - (time.perf_counter() - begun))
+    judging = min(JUDGING_S * len(problem.nodes), MOST_JUDGING * time_limit)
+    race = Race(blocks, time_limit - judging - (time.perf_counter() - begun))
     free = work_bound_us(blocks)
     race.prove(free)
     failures: list[Exception] = []
     try:
-        _run([searches[0]], race, failures)
-        _run(searches[1:], race, failures)
+        _run([searches[0]], race, failures, lambda: race.over and race.stages is not None)
+        _run(searches[1:], race, failures, lambda: race.over)
     except KeyboardInterrupt:
         if race.stages is None:
             raise
     finally:
         race.stop()
-    if failures and race.stages is None and not race.solved:
+    if failures and not race.solved and (race.stages is None or not forgiving):
         raise failures[0]
     return _answer(problem, name, race, free if blocks.rounded else race.bound_us)
 
 
-def _run(searches: Sequence[Search], race: Race, failures: list[Exception]) -> None:
-    """Until all have returned, or one has solved it and the others were told to stop."""
-    if race.over:
+def _run(searches: Sequence[Search], race: Race, failures: list[Exception], enough: Callable[[], bool]) -> None:
+    """Until all have returned, or it is enough and they were told to stop."""
+    if race.solved or enough():
         return
 
     def guarded(search: Search) -> None:
@@ -65,7 +71,7 @@ def _run(searches: Sequence[Search], race: Race, failures: list[Exception]) -> N
     for thread in threads:
         thread.start()
     try:
-        while any(thread.is_alive() for thread in threads) and not race.over:
+        while any(thread.is_alive() for thread in threads) and not enough():
             _wait(threads, POLL_S)
     except KeyboardInterrupt:
         race.stop()
@@ -80,19 +86,18 @@ def _wait(threads: Sequence[threading.Thread], seconds: float) -> None:
 
 
 def _answer(problem: GraphProblem, name: str, race: Race, bound_us: float) -> Solution:
-    """PlannerError where a search claims to have proved what its plan disproves."""
+    """WrongAnswerError where the plan is none, or disproves what was proved."""
     if race.stages is None:
         proved = bound_us == float("inf")
         return Infeasible(name, NOTHING_FITS if proved else NOTHING_FOUND, proved=proved)
     assignment = race.blocks.assignment(race.stages)
     found = evaluate(problem, assignment)
-    assert found.valid, f"{name} and evaluate disagree on {assignment}; please report the problem"
-    assert found.fits, f"{name} and evaluate disagree on the memory of {assignment}; please report the problem"
+    wrong = [*found.violations, *([] if found.fits else [f"it lacks {found.shortfall_bytes} bytes of memory"])]
     if bound_us > found.objective_us * (1 + TIE):
-        taken = f"the bound {bound_us} us is above {found.objective_us} us, which a plan takes that fits"
-        raise PlannerError(
-            f"planner {name!r} gave an answer that the judge rejects: {taken}; please report the problem"
-        )
+        wrong.append(f"its bound of {bound_us} us is above the {found.objective_us} us of its plan")
+    if wrong:
+        said = "; ".join(wrong)
+        raise WrongAnswerError(f"planner {name!r} gave an answer that the judge rejects: {said}")
     if bound_us >= found.objective_us * (1 - TIE):
         return Optimal(assignment, found, name, refined=False)
     return Feasible(assignment, found, name, lower_bound=bound_us)

@@ -87,7 +87,7 @@ def blocks_of(problem: GraphProblem) -> Blocks:
         members=members,
         bytes=np.array(size, np.int64),
         pools=pools,
-        before=_reduced(count, {(home[a], home[b]) for a, b in pairs if home[a] != home[b]}),
+        before=reduced(count, {(home[a], home[b]) for a, b in pairs if home[a] != home[b]}),
         tensors=_tensors(problem, home),
         groups=tuple(sorted(groups.items())),
         rounded=unit > _common(problem) and any(pool.capacity is not None for pool in pools),
@@ -164,7 +164,7 @@ def _held(problem: GraphProblem) -> int:
     return sum(node.bytes for node in problem.nodes) + sum(group.bytes for group in problem.groups)
 
 
-def _reduced(count: int, pairs: set[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def reduced(count: int, pairs: set[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """Without the pairs that follow from others, unless there are too many blocks; ``early < late`` in all."""
     if count > MOST_REDUCED:
         return tuple(sorted(pairs))

@@ -28,10 +28,7 @@ def components(after: Mapping[int, Set[int]]) -> dict[int, int]:
                 if path:
                     low[path[-1][0]] = min(low[path[-1][0]], low[node])
                 if low[node] == index[node]:
-                    at = stack.index(node)
-                    least = min(stack[at:])
-                    found.update(dict.fromkeys(stack[at:], least))
-                    del stack[at:]
+                    found.update(_popped(stack, node))
             elif late in index:
                 low[node] = min(low[node], index[late])
             else:
@@ -39,3 +36,11 @@ def components(after: Mapping[int, Set[int]]) -> dict[int, int]:
                 stack.append(late)
                 path.append((late, iter(sorted(after[late]))))
     return found
+
+
+def _popped(stack: list[int], node: int) -> dict[int, int]:
+    """All from ``node`` to the top, with the least of them."""
+    component = [stack.pop()]
+    while component[-1] != node:
+        component.append(stack.pop())
+    return dict.fromkeys(component, min(component))

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from math import lcm
+from math import inf, lcm, nan
 from typing import Any
 
 from ..checks import MOST, ProblemError, brief
@@ -27,7 +27,7 @@ PER_DOCUMENT = 1000
 ACCELERATOR, PROCESSOR = "acc", "cpu"
 KINDS = (Kind(ACCELERATOR), Kind(PROCESSOR, pays=False, bounded=False))
 MOST_BYTES = 10**30
-LEAST_EXPONENT = -400
+LEAST_EXPONENT = -290
 MOST_DIGITS = 400
 SAME_PRICE = Fraction(1, 10**9)
 """Relative difference below which the prices of one tensor are one."""
@@ -51,7 +51,7 @@ class GraphDocument:
 
 def graph_from_json(text: str) -> GraphDocument:
     """ProblemError where the text is not JSON or no such document; it names the node or edge that is at fault."""
-    return graph_from_dict(_read(text))
+    return graph_from_dict(read_exactly(text))
 
 
 def graph_from_dict(found: object) -> GraphDocument:
@@ -79,16 +79,33 @@ def graph_from_dict(found: object) -> GraphDocument:
     return GraphDocument(problem, tuple(ids), whole)
 
 
-def _read(text: str) -> Any:
-    """Numbers that JSON does not know are left for who can say where they are."""
+def read_exactly(text: str) -> Any:
+    """JSON with ``Decimal`` for floats; numbers that it does not know are left for who can say where they are."""
     try:
-        return json.loads(text, parse_float=Decimal, parse_constant=float, object_pairs_hook=unique_keys)
+        return json.loads(
+            text, parse_float=_decimal, parse_int=_integer, parse_constant=float, object_pairs_hook=unique_keys
+        )
     except ProblemError as error:
         raise ProblemError(f"the graph is not JSON: {error}") from None
     except ValueError as error:
         raise ProblemError(f"the graph is not JSON: {error}") from error
     except RecursionError:
         raise ProblemError("the graph is nested too deep, expected lists of objects of numbers") from None
+
+
+def _decimal(text: str) -> Decimal | float:
+    """No number where its exponent is too large or too small even for that."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return float(text) or nan
+
+
+def _integer(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:  # more digits than Python reads
+        return inf
 
 
 def _listed(document: Mapping[str, Any], name: str, most: int) -> list[Any]:
@@ -160,36 +177,42 @@ def _node(owner: str, name: str, values: Mapping[str, Any], size: int) -> Node:
 
 
 def _time(owner: str, name: str, values: Mapping[str, Any]) -> Fraction:
-    return _number(owner, name, values) * PER_DOCUMENT
+    return _number(owner, name, values, int(MOST) // PER_DOCUMENT) * PER_DOCUMENT
 
 
 def _tensors(ids: list[str], edges: list[Any]) -> tuple[PricedTensor, ...]:
     index = {name: i for i, name in enumerate(ids)}
     readers: dict[int, set[int]] = {}
     prices: dict[int, Fraction] = {}
+    written: dict[int, object] = {}
     for number, edge in enumerate(edges):
-        owner = f"the {number + 1}. edge"
-        values = mapping(owner, edge)
-        source, reader = (_end(owner, name, values, index) for name in ("sourceId", "destId"))
-        owner = f"the edge from node {brief(ids[source])} to node {brief(ids[reader])}"
+        values = mapping(f"the {number + 1}. edge", edge)
+        source, reader = (_end(number, name, values, index) for name in ("sourceId", "destId"))
         if source == reader:
             raise ProblemError(f"node {brief(ids[source])} needs its own result; expected a graph without cycles")
-        price = _number(owner, "cost", values) * PER_DOCUMENT
+        readers.setdefault(source, set()).add(reader)
+        cost = values.get("cost")
+        if source in written and type(cost) is type(written[source]) and cost == written[source]:
+            continue
+        written[source] = cost
+        price = _time(f"the edge from node {brief(ids[source])} to node {brief(ids[reader])}", "cost", values)
         first = prices.setdefault(source, price)
         if abs(price - first) > SAME_PRICE * max(price, first):
             costs = f"{float(first / PER_DOCUMENT)} and {float(price / PER_DOCUMENT)}"
             raise ProblemError(
                 f"node {brief(ids[source])} has edges of cost {costs}, expected one cost: it has one output"
             )
-        readers.setdefault(source, set()).add(reader)
     return tuple(PricedTensor(node, tuple(sorted(readers[node])), prices[node]) for node in sorted(readers))
 
 
-def _end(owner: str, name: str, values: Mapping[str, Any], index: Mapping[str, int]) -> int:
+def _end(number: int, name: str, values: Mapping[str, Any], index: Mapping[str, int]) -> int:
+    given = values.get(name)
+    node = index.get(str(given)) if type(given) in (int, str) else None
+    if node is not None:
+        return node
+    owner = f"the {number + 1}. edge"
     found = _id(owner, name, values)
-    if found not in index:
-        raise ProblemError(f"{owner}: {name} is {brief(values[name])}, but there is no node {brief(found)}")
-    return index[found]
+    raise ProblemError(f"{owner}: {name} is {brief(values[name])}, but there is no node {brief(found)}")
 
 
 def _colours(owners: list[str], nodes: list[Any]) -> tuple[SharedGroup, ...]:

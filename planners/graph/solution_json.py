@@ -48,10 +48,11 @@ def named(document: GraphDocument, assignment: tuple[int, ...] | None) -> dict[s
 def judgement(document: GraphDocument, text: str) -> dict[str, Any]:
     """What ``evaluate`` finds of an answer (the document above, or its ``assignment`` alone) and whether all is so that
     it claims. ProblemError where it is none."""
-    claims = mapping("the solution", read_json("the solution", text))
-    given = claims.get("assignment", None if "status" in claims else claims)
+    read = mapping("the solution", read_json("the solution", text))
+    answered = isinstance(read.get("assignment", ""), (Mapping, type(None)))
+    claims, given = (read, read["assignment"]) if answered else ({}, read)
     found = None if given is None else evaluate(document.problem, _assignment(document, given))
-    different = list(_differences(claims if "assignment" in claims else {}, found))
+    different = list(_differences(claims, found))
     return {
         "format": JUDGEMENT,
         "valid": found is not None and found.valid,
@@ -96,16 +97,20 @@ def _differences(claims: Mapping[str, Any], found: Evaluation | None) -> Iterato
     status, fits = claims.get("status"), found is not None and found.valid and found.fits
     if status is not None and (status not in STATUSES.values() or (status != "infeasible") != fits):
         yield f"status: claimed {brief(status)}, but the assignment {'fits' if fits else 'does not fit'}"
-    if found is None:
+    claimed, bound, gap = (_claimed(claims, name) for name in ("objective", "lower_bound", "gap"))
+    if found is None or status == "infeasible":
+        named = {"objective": claimed, "lower_bound": bound, "gap": gap}
+        yield from (f"{name}: claimed {value}, but nothing fits" for name, value in named.items() if value is not None)
         return
     objective = found.objective_us / PER_DOCUMENT
-    claimed, bound = (_claimed(claims, name) for name in ("objective", "lower_bound"))
     if claimed is not None and abs(claimed - objective) > TIE * objective:
         yield f"objective: claimed {claimed}, found {objective}"
     if bound is not None and bound > objective * (1 + TIE):
         yield f"lower_bound: claimed {bound}, above the objective {objective}"
-    if status == "optimal" and bound is not None and bound < objective * (1 - TIE):
-        yield f"status: claimed 'optimal', but the lower bound {bound} is below the objective {objective}"
+    if status == "optimal" and (bound is None or bound < objective * (1 - TIE)):
+        yield f"status: claimed 'optimal', but the lower bound is {bound} and the objective {objective}"
+    if gap is not None and bound is not None and abs(gap * objective - (objective - bound)) > 2 * TIE * objective:
+        yield f"gap: claimed {gap}, but the lower bound is {bound} and the objective {objective}"
 
 
 def _claimed(claims: Mapping[str, Any], name: str) -> float | None:

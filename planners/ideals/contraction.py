@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..graph.blocks import Blocks, reduced
 from ..graph.precedence import topological
-
-if TYPE_CHECKING:
-    from ..graph.blocks import Blocks
 
 
 class Contraction:
@@ -100,7 +97,7 @@ class Contraction:
             members=tuple(tuple(sorted(node for block in held for node in given.members[block])) for held in members),
             bytes=np.add.reduceat(given.bytes[flat], starts),
             pools=tuple(replace(p, work_us=np.add.reduceat(p.work_us[flat], starts)) for p in given.pools),
-            before=_reduced({place[a]: sorted(place[b] for b in self._late[a]) for a in names}),
+            before=reduced(len(names), {(place[a], place[b]) for a in names for b in self._late[a]}),
             tensors=self._tensors(place),
             groups=tuple((tuple(sorted(home[block] for block in held)), size) for held, size in given.groups),
         )
@@ -111,19 +108,6 @@ class Contraction:
             held = tuple(sorted(place[block] for block in touched))
             prices[held] = prices.get(held, 0.0) + self.price[tensor]
         return tuple(sorted(prices.items()))
-
-
-def _reduced(late: dict[int, list[int]]) -> tuple[tuple[int, int], ...]:
-    """Pairs, without those that follow from others."""
-    beyond = _closure({block: set(others) for block, others in late.items()}, sorted(late, reverse=True))
-    kept = []
-    for block in sorted(late):
-        seen = 0
-        for other in late[block]:
-            if not seen >> other & 1:
-                kept.append((block, other))
-            seen |= beyond[other]
-    return tuple(kept)
 
 
 def _idle(blocks: Blocks) -> list[int]:

@@ -19,12 +19,12 @@ MOST_COMPARED = 64
 """Blocks that are ready, the last ones, of which the next is chosen by what it opens."""
 
 
-def orders_of(blocks: Blocks, most: int) -> Iterator[list[int]]:
+def orders_of(blocks: Blocks, most: int, over: Callable[[], bool] = lambda: False) -> Iterator[list[int]]:
     """At most so many orders, each once and the same every time: as numbered, the one that keeps the fewest tensors
     open, depth first, breadth first, the longest way to the end first or last, each also from the end; then depth first
     at random."""
     seen: set[tuple[int, ...]] = set()
-    for order in _candidates(blocks, most):
+    for order in _candidates(blocks, most, over):
         if tuple(order) not in seen:
             seen.add(tuple(order))
             yield order
@@ -32,14 +32,17 @@ def orders_of(blocks: Blocks, most: int) -> Iterator[list[int]]:
             return
 
 
-def _candidates(blocks: Blocks, most: int) -> Iterator[list[int]]:
+def _candidates(blocks: Blocks, most: int, over: Callable[[], bool]) -> Iterator[list[int]]:
     size = len(blocks.members)
+    yield list(range(size))
     forth = _Graph(size, blocks.before)
     back = _Graph(size, [(late, early) for early, late in blocks.before])
-    yield list(range(size))
     work = _least_work(blocks)
-    yield _open_least(blocks, forth)
-    yield _open_least(blocks, back)[::-1]
+    for graph, turned in ((forth, False), (back, True)):
+        order = _open_least(blocks, graph, over)
+        if over():
+            return
+        yield order[::-1] if turned else order
     for graph, turned in ((forth, False), (back, True)):
         tail = graph.longest(work)
         for key in (_depth_first, _breadth_first, _by(tail, -1), _by(tail, 1)):
@@ -104,9 +107,9 @@ def _least_work(blocks: Blocks) -> list[float]:
     return [float(us) for us in work]
 
 
-def _open_least(blocks: Blocks, graph: _Graph) -> list[int]:
+def _open_least(blocks: Blocks, graph: _Graph, over: Callable[[], bool]) -> list[int]:
     """Of the ready blocks always the one after which the tensors that are made or read on both sides cost least; of
-    those the one that became ready last."""
+    those the one that became ready last. Unfinished where it is over."""
     left = [len(touched) for touched, _ in blocks.tensors]
     of: list[list[int]] = [[] for _ in blocks.members]
     for index, (touched, _) in enumerate(blocks.tensors):
@@ -120,7 +123,7 @@ def _open_least(blocks: Blocks, graph: _Graph) -> list[int]:
         opened = sum(blocks.tensors[t][1] for t in of[block] if left[t] == size[t])
         return opened - sum(blocks.tensors[t][1] for t in of[block] if left[t] == 1)
 
-    while ready:
+    while ready and (len(found) % MOST_COMPARED or not over()):
         block = min(islice(reversed(ready), MOST_COMPARED), key=lambda b: (change(b), -ready[b]))
         del ready[block]
         found.append(block)

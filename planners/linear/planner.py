@@ -16,6 +16,9 @@ ORDERS = 24
 MOST_PLACED, FEW = 12_000, 5
 """Blocks of all orders together that a search which goes on tries first, and the least number of orders."""
 
+COARSE_CELLS = 10**6
+"""Blocks times places where the first row may be cut."""
+
 
 @dataclass(frozen=True, slots=True)
 class Linear:
@@ -43,13 +46,21 @@ class Linear:
 
 
 def search(race: Race, orders: int | None = None) -> None:
-    """Offer the best split of each order that is better than all before; ``None``: as many as take a second or so."""
+    """Offer the best split of each order that is better than all before; ``None``: as many as take a second or so.
+
+    A coarse split of the first order comes before all and whatever time is left.
+    """
     from .orders import orders_of
     from .split import Split
 
     split = Split(race.blocks)
+    coarse = split.best(range(len(race.blocks.members)), race.value_us, lambda: False, COARSE_CELLS)
+    if coarse is not None:
+        race.offer(coarse)
+    if race.over:
+        return
     most = min(ORDERS, max(FEW, MOST_PLACED // len(race.blocks.members))) if orders is None else orders
-    for order in orders_of(race.blocks, most):
+    for order in orders_of(race.blocks, most, lambda: race.over):
         stages = split.best(order, race.value_us, lambda: race.over)
         if stages is not None:
             race.offer(stages)

@@ -52,11 +52,11 @@ class Split:
         return {left: rest for left, rest in found.items() if self.left[left][pool] and rest >= 0}
 
     def best(
-        self, order: Sequence[int], below_us: float, over: Callable[[], bool]
+        self, order: Sequence[int], below_us: float, over: Callable[[], bool], cells: int = MOST_CELLS
     ) -> list[tuple[int, list[int]]] | None:
         """The stages of the best cut of the row, where all take less than ``below_us``; ``None`` where there is none,
         or it is over."""
-        cut = _Cut(self, order, below_us)
+        cut = _Cut(self, order, below_us, cells)
         for start in range(len(order) - 1, -1, -1):
             if start % 64 == 0 and over():
                 return None
@@ -67,7 +67,7 @@ class Split:
 class _Cut:
     """Of one row, from its end."""
 
-    def __init__(self, split: Split, order: Sequence[int], below_us: float) -> None:
+    def __init__(self, split: Split, order: Sequence[int], below_us: float, cells: int) -> None:
         self._split, self._order = split, list(order)
         self._below = min(below_us, split.most_us)
         self._row = Row(split.blocks, self._order)
@@ -75,7 +75,7 @@ class _Cut:
         self._value = np.full((count + 1, states), np.inf)
         self._value[count] = 0.0
         self._ends = np.full((count, states, 2), -1, np.int64)
-        self._places = _places(split.blocks, self._order)
+        self._places = _places(split.blocks, self._order, cells)
         self._before = np.concatenate([[0.0], np.cumsum(split.prices.weight_us[np.array(self._order)])])
 
     def begin_at(self, start: int) -> None:
@@ -124,11 +124,11 @@ class _Cut:
         return found
 
 
-def _places(blocks: Blocks, order: Sequence[int]) -> NDArray[np.bool_]:
+def _places(blocks: Blocks, order: Sequence[int], cells: int) -> NDArray[np.bool_]:
     """Per number of blocks before it: whether the row may be cut there."""
     count = len(order)
     found = np.ones(count + 1, np.bool_)
-    most = max(1, MOST_CELLS // count)
+    most = max(1, cells // count)
     if count > most:
         least = np.array([pool.work_us for pool in blocks.pools]).min(axis=0)[np.array(order)]
         done = np.cumsum(least + least.sum() / count)

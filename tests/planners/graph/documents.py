@@ -9,7 +9,7 @@ from typing import Any
 
 from planners.graph.problem import GraphProblem, Kind, Node, PricedTensor
 from planners.problem import Device, SharedGroup
-from tests.planners.graph.problems import _acyclic, _plain, _training
+from tests.planners.graph.problems import acyclic, plain, training
 
 Document = dict[str, Any]
 
@@ -17,7 +17,7 @@ Document = dict[str, Any]
 def document(random: Random, most_nodes: int = 7) -> Document:
     """Flags as 0 and 1 or false and true, classes absent, null or alone, numbers whole or not, ids of any kind."""
     count = random.randint(1, most_nodes)
-    pairs, backward, colours = _training(random, count) if random.random() < 0.5 else _plain(random, count)
+    pairs, backward, colours = training(random, count) if random.random() < 0.5 else plain(random, count)
     ids = _ids(random, count)
     flag = random.choice((int, bool))
     total = 0.0
@@ -75,7 +75,7 @@ def _edges(random: Random, pairs: list[tuple[int, int]], ids: list[int | str]) -
 
 def chained(random: Random, count: int) -> Document:
     """Larger, and with nothing that makes small graphs odd: all forward, on 3 accelerators and a slow CPU."""
-    pairs = _acyclic(random, range(count))
+    pairs = acyclic(random, range(count))
     return {
         "maxSizePerFPGA": 10 * count // 3,
         "maxFPGAs": 3,

@@ -21,7 +21,7 @@ OTHERS = (Kind("old"), Kind("host", bounded=False), Kind("dsp", pays=False))
 def problem(random: Random, most_nodes: int = 7, most_devices: int = 4, least_nodes: int = 1) -> GraphProblem:
     """About a third of the small ones fit nowhere."""
     count = random.randint(least_nodes, most_nodes)
-    pairs, backward, colours = _training(random, count) if random.random() < 0.5 else _plain(random, count)
+    pairs, backward, colours = training(random, count) if random.random() < 0.5 else plain(random, count)
     kinds = (ACCELERATOR, CPU, *random.sample(OTHERS, random.choice((0, 0, 1))))[random.choice((0, 0, 0, 1)) :]
     tensors, order = _tensors(random, pairs, count)
     devices, kind_of = _devices(random, len(kinds), random.randint(1, most_devices))
@@ -46,20 +46,20 @@ def number(random: Random, most: int = 8) -> Number:
     return random.choice((0, whole, whole, float(whole), whole * 0.1, Fraction(whole, 3)))
 
 
-def _plain(random: Random, count: int) -> tuple[list[Pair], list[bool], list[set[int]]]:
+def plain(random: Random, count: int) -> tuple[list[Pair], list[bool], list[set[int]]]:
     """Any flags, any classes: those of backward nodes only, and those that make cycles, among them."""
-    pairs = _acyclic(random, range(count))
+    pairs = acyclic(random, range(count))
     backward = [random.random() < 0.3 for _ in range(count)] if random.random() < 0.4 else [False] * count
     sizes = [random.choice((2, 2, 3)) for _ in range(random.choice((0, 0, 1, 2)))] if count > 2 else []
     return pairs, backward, [set(random.sample(range(count), size)) for size in sizes]
 
 
-def _training(random: Random, count: int) -> tuple[list[Pair], list[bool], list[set[int]]]:
+def training(random: Random, count: int) -> tuple[list[Pair], list[bool], list[set[int]]]:
     """Forward nodes mirrored, some of whose backward nodes have no colour or one of their own."""
     forward = (count + 1) // 2
     nodes = random.sample(range(count), count)
     first, mirror = nodes[:forward], dict(zip(nodes, nodes[forward:], strict=False))
-    pairs = _acyclic(random, first)
+    pairs = acyclic(random, first)
     pairs += [(mirror[b], mirror[a]) for a, b in pairs if a in mirror and b in mirror and random.random() < 0.9]
     pairs += [(a, b) for a, b in mirror.items() if random.random() < 0.6]
     colours = [{a, b} for a, b in mirror.items() if random.random() < 0.8]
@@ -71,7 +71,7 @@ def _training(random: Random, count: int) -> tuple[list[Pair], list[bool], list[
     return pairs, [node in mirror.values() for node in range(count)], colours
 
 
-def _acyclic(random: Random, nodes: range | list[int]) -> list[Pair]:
+def acyclic(random: Random, nodes: range | list[int]) -> list[Pair]:
     """Edges along a random order: a chain, several parts, or anything between."""
     ordered = random.sample(list(nodes), len(nodes))
     if random.random() < 0.15:

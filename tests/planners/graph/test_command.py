@@ -69,6 +69,10 @@ LIES: dict[str, dict[str, Any]] = {
     "a bound above the objective": {"lower_bound": 50.0},
     "infeasible": {"status": "infeasible"},
     "all on one": {"assignment": "acc0"},
+    "another gap": {"gap": 0.5},
+    "a negative gap": {"gap": -3.0},
+    "optimal without a bound": {"status": "optimal", "lower_bound": None},
+    "a bound of nothing": {"status": "infeasible", "assignment": None},
 }
 
 
@@ -79,7 +83,7 @@ def test_what_is_not_so_is_not_confirmed(lie: str, tmp_path: Path, capsys: pytes
     target.write_text(json.dumps(found))
     assert answer(capsys, "evaluate", FILE, str(target))[0] == 0
     wrong = {**found, **LIES[lie]}
-    if isinstance(wrong["assignment"], str):
+    if wrong["assignment"] == "acc0":
         wrong["assignment"] = dict.fromkeys(found["assignment"], wrong["assignment"])
     target.write_text(json.dumps(wrong))
     code, judged = answer(capsys, "evaluate", FILE, str(target))
