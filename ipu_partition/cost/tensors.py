@@ -29,6 +29,20 @@ def op_name(node: fx.Node) -> str:
     return name.removeprefix("aten.")
 
 
+COPIES = ("clone", "lift_fresh_copy")
+"""Ops that copy memory; a view suffices where nobody writes to either."""
+
+
+def _base(node: fx.Node) -> fx.Node:
+    """What the node is a view or copy of."""
+    while node.op == "call_function" and node.args and isinstance(node.args[0], type(node)):
+        rule = RULES.get(name := op_name(node))
+        if name not in IN_PLACE and (rule is None or not rule.view):
+            break
+        node = node.args[0]
+    return node
+
+
 def drops_nothing(node: fx.Node) -> bool:
     """Whether the op is a dropout that passes its input on: outside of training, or with probability 0."""
     if op_name(node).removesuffix("_") not in ("dropout", "feature_dropout", "alpha_dropout"):
@@ -134,12 +148,19 @@ class Dataflow:
             return Rule("", view=True, reason=VIEW)
         if drops_nothing(node):
             return Rule("", view=True, reason=IDLE)
+        if name in COPIES and _base(node) in self._overwritten:
+            return Rule("move")
         if name in RULES:
             return RULES[name]
         if name in IN_PLACE:
             base = RULES[IN_PLACE[name]]
             return Rule(base.kind, base.saves, True, base.reason, base.flops, base.differentiable)
         return UNKNOWN if self._size(node.meta.get("val")) else Rule("", reason=CHECK, differentiable=False)
+
+    @cached_property
+    def _overwritten(self) -> frozenset[fx.Node]:
+        """What ops in place write to, however it is viewed or copied."""
+        return frozenset(_base(node) for node in self.traced.nodes if op_name(node) in IN_PLACE)
 
     def _same_type(self, node: fx.Node) -> bool:
         source = node.args[0]
@@ -173,7 +194,8 @@ class Dataflow:
 
     def _constants_without(self, filled: set[fx.Node]) -> frozenset[fx.Node]:
         """What depends on buffers alone; `filled`: memory that other values are written to."""
-        constants = {n for n, name in self.traced.reads.items() if self.traced.parameters[name].buffer}
+        buffers = {n for n, name in self.traced.reads.items() if self.traced.parameters[name].buffer}
+        constants = buffers - filled
         random = ("bernoulli", "dropout", "exponential", "normal", "uniform", "rand", "randn", "randint", "randperm")
         for node in self.traced.nodes:
             derived = all(n in constants for n in node.all_input_nodes) and node not in filled
