@@ -9,7 +9,7 @@ from .evaluate import TIE, DeviceLoad, Evaluation, evaluate, preferred
 from .judge import confirm, solve
 from .memory import MemoryBytes
 from .problem import Device, Preference, Problem, Schedule, SharedGroup, Tensor, Unit
-from .registry import Planner, PlannerError, names, parse, specification
+from .registry import Planner, PlannerError, WrongAnswerError, names, parse, specification
 from .solution import Feasible, Infeasible, Optimal, Solution
 from .stages import Stage, stages_of, violations
 from .validation import ProblemError, validate
@@ -34,6 +34,7 @@ __all__ = [
     "Stage",
     "Tensor",
     "Unit",
+    "WrongAnswerError",
     "confirm",
     "evaluate",
     "names",
