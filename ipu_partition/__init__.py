@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import PartitionError, TraceError, UsageError, VerificationError
 
 if TYPE_CHECKING:
-    from .api import explain, partition
+    from .api import explain, explain_order, partition
     from .checked import check
     from .compared import Comparison, compare
     from .ipu_config import IPUConfig, IPUConfigError
@@ -33,12 +33,14 @@ __all__ = [
     "check",
     "compare",
     "explain",
+    "explain_order",
     "partition",
 ]
 
 _LAZY = {
     "partition": "api",
     "explain": "api",
+    "explain_order": "api",
     "check": "checked",
     "compare": "compared",
     "Comparison": "compared",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Unpack
 
 from .basis import cost_rules, machine_numbers
@@ -15,6 +15,7 @@ from .families import rule_for
 from .machine import Machine, machine
 from .models import ModelSpec, resolve
 from .models.overrides import parse
+from .order.best import check_order
 from .plan import (
     AuditInfo,
     Background,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
     from .explanation import Explanation
+    from .order.document import OrderExplanation
     from .plan_parts import ModePlan
 
 UNKNOWN_SHARE = 0.001
@@ -80,6 +82,55 @@ def explain(
     return plan_requests(model, dict.fromkeys(request.modes, request), progress, suggests=False).explain()
 
 
+def explain_order(
+    model: str | os.PathLike[str] | PretrainedConfig | nn.Module,
+    ipus: int | None = None,
+    *,
+    granularity: str = "module",
+    time_limit: float = 25.0,
+    progress: Progress | None = None,
+    **options: Unpack[Options],
+) -> OrderExplanation:
+    """What it costs `model` to run in the order of its program, the only one that PopTorch runs: the best plan in it,
+    the best that is found in any order within `time_limit` seconds for each mode, and a bound on all.
+
+    `granularity`: `module`, the units that plans are made of, or `op`, one for each operation that costs something. The
+    options are those of :func:`partition` that do not bind a plan; where `ipus` is not given, as many as
+    :func:`partition` takes. Ctrl-C while orders are compared ends it with what was found until then.
+    Raises :class:`UsageError` and :class:`TraceError`.
+    """
+    from .order.asked import SHARDED, check_demands, check_search, subject_of
+    from .order.document import OrderExplanation
+    from .order.explained import INTERRUPTED, explained
+
+    request = _request(ipus, options)
+    check_search(granularity, time_limit)
+    check_demands(request)
+    opened = open_model(model, dict.fromkeys(request.modes, request), progress)
+    spec, modes, notes = opened.spec, {}, list(opened.notes)
+    for mode in opened.modes:
+        prepared = prepare(spec, request, mode, opened.target, opened.progress)
+        subject, plan_us = subject_of(prepared, request, opened.kind, opened.target, granularity)
+        if not subject.work.pipelined:
+            notes.append(SHARDED.format(mode=mode.value.capitalize()))
+            continue
+        opened.progress(f"comparing orders of {spec.name} ({mode.value})")
+        modes[mode] = explained(subject, time_limit=time_limit, plan_us=plan_us)
+        if INTERRUPTED in modes[mode].notes:
+            break
+    return OrderExplanation(
+        model=spec.name,
+        architecture=spec.architecture,
+        machine=opened.kind.name,
+        target=opened.target.value,
+        granularity=granularity,  # type: ignore[arg-type]
+        fits=all(mode.fits for mode in modes.values()),
+        training=modes.get(Mode.TRAINING),
+        inference=modes.get(Mode.INFERENCE),
+        notes=notes,
+    )
+
+
 def _request(ipus: int | None, options: Options) -> Request:
     unknown = sorted(set(options) - set(Options.__annotations__))
     if unknown:
@@ -113,10 +164,26 @@ def _on_devices(opened: Opened, kind: TorchMachine, requests: Mapping[Mode, Requ
 
     prepared, plans = [], {}
     for mode in opened.modes:
-        prepared.append(prepare(opened.spec, requests[mode], mode, opened.target, opened.progress))
+        made = prepare(opened.spec, requests[mode], mode, opened.target, opened.progress)
+        made, bound_us = _in_order(opened, made, requests[mode], kind)
+        prepared.append(made)
         opened.progress(f"placing {opened.spec.name} ({mode.value})")
-        plans[mode] = plan_mode(prepared[-1], requests[mode], kind)
+        plans[mode] = plan_mode(made, requests[mode], kind, bound_us)
     return document(opened, prepared, plans)
+
+
+def _in_order(
+    opened: Opened, prepared: Prepared, request: Request, kind: TorchMachine
+) -> tuple[Prepared, float | None]:
+    """In the order asked for, with a warning that says what came of another than the program's; and what every plan in
+    any order takes at least (us; None where the order is the program's)."""
+    from .order.best import BEST, in_best_order
+
+    if request.order != BEST:
+        return prepared, None
+    opened.progress(f"looking for the best order of {opened.spec.name} ({prepared.mode.value})")
+    made, note, bound_us = in_best_order(prepared, request, kind)
+    return replace(made, warnings=(*made.warnings, note)), bound_us
 
 
 def workshop(opened: Opened, suggests: bool = True) -> Workshop:
@@ -190,6 +257,7 @@ def open_model(model: object, requests: Mapping[Mode, Request], progress: Progre
 
 def _machine(request: Request) -> Machine | TorchMachine:
     """The kind of IPU, or as many devices of the machine file as are asked for."""
+    check_order(request)
     if not request.machine_file:
         return machine(request.machine)
     check_options(request)

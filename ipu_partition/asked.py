@@ -8,7 +8,7 @@ from typing import Any
 from .errors import UsageError
 from .plan import PartitionPlan
 from .plan_parts import ModePlan, WorkloadInfo
-from .request import Request, planner_named
+from .request import ORDERS, Request, planner_named
 from .workload import DTYPE_BYTES, OPTIMIZERS, PRECISIONS, Mode, OptimizerDtypes, Serialisation, Target, Workload
 from .workload import default_dtypes as trainer_dtypes
 
@@ -41,6 +41,7 @@ def request_of(plan: PartitionPlan, part: ModePlan) -> Request:
         pins=asked.pins or None,
         prefer=asked.prefer,
         planner=_planner(asked.planner),
+        order=ORDERS[part.order is not None],
         idle=plan.checked is not None,
         **_types(work),
         **_pieces(work),

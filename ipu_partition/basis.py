@@ -12,8 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 COSTING = (
-    "cost", "declared.py", "devices", "families", "host", "hosted.py", "layout.py", "machine", "prepare.py",
-    "proportions.py", "rates.py", "solve.py", "trace", "workload.py",
+    "cost", "declared.py", "devices", "families", "host", "hosted.py", "layout.py", "machine", "order/legal.py",
+    "order/pieces.py", "order/reordered.py", "prepare.py", "proportions.py", "rates.py", "solve.py", "trace",
+    "workload.py",
 )  # fmt: skip
 """What turns a model into units with costs, and costs into predictions."""
 JUDGING = ("evaluate.py", "memory.py", "problem.py", "stages.py")

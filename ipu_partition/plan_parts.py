@@ -67,7 +67,8 @@ class Stage(Document):
     index: Count
     ipu: Count
     units: list[Count]
-    """Indices of the units in execution order."""
+    """In the order in which they run. A unit is numbered by its place in the order of the program, which is that of all
+    stages one after the other, unless the model was planned in a better order."""
     modules: list[str]
 
 
@@ -385,6 +386,13 @@ class ModePlan(Document):
     @property
     def pipelined(self) -> bool:
         return self.workload.schedule != SHARDED
+
+    @property
+    def order(self) -> tuple[int, ...] | None:
+        """The units as they run, where that is another order than the program's; None where it is that."""
+        listed = tuple(unit for stage in self.stages for unit in stage.units)
+        ordered = tuple(range(len(listed)))
+        return listed if listed != ordered and tuple(sorted(listed)) == ordered else None
 
     @property
     def device_iterations(self) -> int:

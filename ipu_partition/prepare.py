@@ -73,6 +73,14 @@ class Prepared:
     """What would give layers that share weights their own, as the end of a sentence."""
     whole: Prepared | None = None
     """The same with no table in pieces, where this one has some."""
+    order: tuple[tuple[int, ...], ...] = ()
+    """Of each unit of `graph`, in the order in which they run: the units that it is when the model runs in the order of
+    its program. Empty: it does."""
+
+    @property
+    def origins(self) -> tuple[tuple[int, ...], ...]:
+        """`order`, also where that is the program's."""
+        return self.order or tuple((unit,) for unit in range(len(self.graph.units)))
 
 
 def target_of(spec: ModelSpec, request: Request) -> Target:

@@ -11,6 +11,7 @@ from .asked import request_of, workload_of
 from .errors import UsageError
 from .hosted import as_hosted
 from .models import ModelSpec, resolve
+from .order.reordered import reordered
 from .plan import PartitionPlan
 from .plan_parts import ModePlan
 from .prepare import Prepared, as_shaped, prepare
@@ -41,8 +42,16 @@ class Reopened:
     progress: Progress
     _traces: dict[Mode, Prepared] = field(default_factory=dict, repr=False)
 
-    def prepared(self, mode: Mode, *, spec: ModelSpec | None = None, model: nn.Module | None = None) -> Prepared:
-        """The trace of the plan's model, made once; of another `spec`, or of a `model` built from it, made anew.
+    def prepared(
+        self,
+        mode: Mode,
+        *,
+        spec: ModelSpec | None = None,
+        model: nn.Module | None = None,
+        order: Sequence[int] | None = None,
+    ) -> Prepared:
+        """The trace of the plan's model, made once; of another `spec`, or of a `model` built from it, made anew. It is
+        in the order of the plan; of another `spec`, in `order` (None: the program's).
 
         Raises :class:`UsageError` where the model is not the one of the plan (another `spec` is not asked), or has no
         loss to train with, and :class:`TraceError`.
@@ -57,11 +66,18 @@ class Reopened:
             )
         given: dict[str, Any] = {} if model is None else {"model": model}
         made = prepare(chosen, request, mode, self.target, self.progress, **given)
-        if spec is None:
-            _check_same(self.plan, made)
-            if model is None:
-                self._traces[mode] = made
+        if spec is not None:
+            return made if order is None else reordered(made, order)
+        _check_same(self.plan, made)
+        made = self._as_planned(mode, made)
+        if model is None:
+            self._traces[mode] = made
         return made
+
+    def _as_planned(self, mode: Mode, made: Prepared) -> Prepared:
+        """In the order of the plan, where that is one of these units."""
+        order = _planned(self.plan, mode).order
+        return made if order is None or len(order) != len(made.graph.units) else reordered(made, order)
 
     def workload(self, mode: Mode) -> Workload:
         """The workload that the plan writes down. UsageError where nothing is placed in `mode`."""
@@ -74,23 +90,26 @@ class Reopened:
         UsageError where the stages of the plan are not made of these units.
         """
         work = self.workload(mode)
-        units = as_hosted(prepared, work.serialisation, work.ipus).graph.units
-        stages = _planned(self.plan, mode).stages
+        hosted = as_hosted(prepared, work.serialisation, work.ipus)
+        units, stages = hosted.graph.units, _planned(self.plan, mode).stages
         ipu_of = {unit: stage.ipu for stage in stages for unit in stage.units}
         listed = [unit for stage in stages for unit in stage.units]
-        if listed != list(range(len(units))):
+        expected = [unit for origin in hosted.origins for unit in origin]
+        if listed != expected:
             raise UsageError(
                 f"The stages of {mode.value} have {len(listed)} units ({len(ipu_of)} of them different), expected the "
-                f"{len(units)} of {prepared.name}, in order. Make the plan again."
+                f"{len(expected)} of {prepared.name}, in order. Make the plan again."
             )
+        place = {unit: index for index, origin in enumerate(hosted.origins) for unit in origin}
         for stage in stages:
-            named = [m for unit in stage.units for m in (units[unit].modules or (units[unit].name,)) if m]
+            there = [units[index] for index in dict.fromkeys(place[unit] for unit in stage.units)]
+            named = [m for unit in there for m in (unit.modules or (unit.name,)) if m]
             if named != stage.modules:
                 raise UsageError(
                     f"Stage {stage.index} of {mode.value} runs {_few(stage.modules)} by the plan, but its units run "
                     f"{_few(named)} in {prepared.name}. Make the plan again."
                 )
-        return tuple(ipu_of[unit] for unit in range(len(units)))
+        return tuple(ipu_of[origin[0]] for origin in hosted.origins)
 
     def _request(self, mode: Mode) -> Request:
         if mode not in self.requests:

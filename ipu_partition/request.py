@@ -33,6 +33,8 @@ MODES = {
     "inference": (Mode.INFERENCE,),
     "both": (Mode.TRAINING, Mode.INFERENCE),
 }
+ORDERS = ("program", "best")
+"""In which units run: as the program calls them, or as is fastest."""
 MAX_IPUS = 64
 """IPUs one process can hold. Source: graphcore/poptorch:popart_compiler/source/CompilerImpl.cpp."""
 
@@ -77,6 +79,7 @@ class Options(TypedDict, total=False):
     pins: Mapping[str, int] | None
     prefer: str
     planner: str
+    order: str
     fit: bool
     levers: bool
 
@@ -129,6 +132,8 @@ class Request:
     prefer: str = "time"
     planner: str = ""
     """'': chain, or inline with a machine file."""
+    order: str = ORDERS[0]
+    """One of :data:`ORDERS`; with a machine file only, IPUs run their blocks in program order."""
     fit: bool = False
     """Whether a plan that does not fit is changed until it does, in the cheapest way."""
     levers: bool = False
@@ -149,6 +154,7 @@ class Request:
         _choice("mode", self.mode, MODES)
         _choice("optimizer", self.optimizer, OPTIMIZERS)
         _choice("precision", self.precision, PRECISIONS)
+        _choice("order", self.order, dict.fromkeys(ORDERS))
         for name in _DTYPES:
             if getattr(self, name) is not None:
                 _choice(name, getattr(self, name), DTYPE_BYTES)

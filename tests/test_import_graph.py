@@ -16,8 +16,8 @@ PACKAGES = ("ipu_partition", "planners")
 LEVELS = {
     "cli": 10, "__main__": 10, "commands": 9, "batch": 9, "api": 8, "__init__": 8, "checked": 8, "compared": 8,
     "engine": 8, "explanation": 8, "planned": 7, "fit": 7, "assemble": 7, "verify": 7, "rates": 6, "levers": 6,
-    "blocks": 6, "reopen": 6, "solve": 5, "overrule": 5, "modules": 5, "hosted": 5, "devices": 5, "asked": 5,
-    "split": 5, "prepare": 4, "layout": 3, "proportions": 3, "handwritten": 3, "hub": 3, "declared": 3,
+    "blocks": 6, "order": 6, "reopen": 6, "solve": 5, "overrule": 5, "modules": 5, "hosted": 5, "devices": 5,
+    "asked": 5, "split": 5, "prepare": 4, "layout": 3, "proportions": 3, "handwritten": 3, "hub": 3, "declared": 3,
     "difference": 3, "emit": 3, "report": 3, "host": 2, "conflicts": 2, "machine": 2, "models": 2, "plan": 2,
     "ipu_config": 2, "cost": 1, "plan_parts": 1, "verified_parts": 1, "answer": 1, "request": 1, "demands": 1,
     "arguments": 1, "trace": 0, "families": 0, "document": 0, "structure": 0, "basis": 0, "migrations": 0,
@@ -31,7 +31,7 @@ LAZY_UP = {
 }  # fmt: skip
 """Imports inside functions that go sideways: documents save themselves, the default task is the family table's."""
 
-SOLVERS = {"highspy"}
+SOLVERS = {"highspy", "numba", "ortools"}
 """Optional; imported only inside the functions that solve with them."""
 
 

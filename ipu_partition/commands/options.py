@@ -179,3 +179,11 @@ def override_options(g: Any) -> None:
         "--planner", default="", metavar="SPEC",
         help='planner and its options, e.g. uniform or "chain{time_limit=30}" (default chain; machine file: inline)',
     )  # fmt: skip
+
+
+def order_option(g: Any) -> None:
+    g.add_argument(
+        "--order", default="program", metavar="WHICH",
+        help="with a machine file: program, or best, which looks for an order of the model's parts that is faster "
+        "(default program)",
+    )  # fmt: skip

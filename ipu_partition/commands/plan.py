@@ -11,7 +11,7 @@ from ..arguments import attached
 from ..errors import one_line
 from .common import DOES_NOT_FIT, FITS, interruptible
 from .emitting import emit_option, emitted, opening, put, wanted
-from .options import Parser, keywords, override_options, workload_options
+from .options import Parser, keywords, order_option, override_options, workload_options
 
 if TYPE_CHECKING:
     from ..plan import PartitionPlan
@@ -26,7 +26,9 @@ def parser() -> Parser:
     )
     p.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     workload_options(p)
-    override_options(p.add_argument_group("what you decide instead of the planner"))
+    decided = p.add_argument_group("what you decide instead of the planner")
+    override_options(decided)
+    order_option(decided)
     _fit_options(p.add_argument_group("when it does not fit"))
     _output_options(p.add_argument_group("output"))
     return p

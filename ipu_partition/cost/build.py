@@ -37,8 +37,12 @@ def cost_graph(
 
 def costed(flow: Dataflow, starts: Sequence[Start]) -> CostGraph:
     """As :func:`cost_graph`, of a trace whose dataflow is known."""
+    return costed_parts(flow, segments(flow.traced, starts))
+
+
+def costed_parts(flow: Dataflow, parts: Sequence[Segment]) -> CostGraph:
+    """As :func:`costed`, of units that hold other nodes than those from one start to the next."""
     traced = flow.traced
-    parts = segments(traced, starts)
     unit_of = {node: i for i, part in enumerate(parts) for node in part.nodes}
     saved_bytes, kept = saved_by_unit(flow, unit_of, len(parts)), saved(flow)
     living = [alive(flow, part.nodes, kept) for part in parts]

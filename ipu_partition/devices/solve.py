@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import planners
-from planners import Infeasible, Problem, ProblemError, Solution
+from planners import Feasible, Infeasible, Problem, ProblemError, Solution
 from planners.evaluate import Evaluation
 
 from ..answer import rounded_us, solution_info, stages, status
 from ..demands import demands
 from ..errors import UsageError
-from ..plan_parts import Baseline, Ipu, Memory, ModePlan, Predicted, Shortfall, WorkloadInfo
+from ..plan_parts import Baseline, Ipu, Memory, ModePlan, Predicted, Shortfall, Stage, WorkloadInfo
 from ..prepare import Prepared
 from ..request import Request
 from ..workload import Mode, OptimizerDtypes, Target, Workload
@@ -23,7 +25,7 @@ ACCUMULATION_PER_STAGE = 8
 """The default accumulation is at least this many times the stages, so that fill and drain take at most an eighth."""
 
 
-def plan_mode(prepared: Prepared, request: Request, machine: TorchMachine) -> ModePlan:
+def plan_mode(prepared: Prepared, request: Request, machine: TorchMachine, bound_us: float | None = None) -> ModePlan:
     """One stage on each device of `machine`, in its order; a model that does not fit gives a plan that says so.
 
     UsageError where there are more devices than units, too few micro-batches, a device without a rate for the
@@ -33,6 +35,8 @@ def plan_mode(prepared: Prepared, request: Request, machine: TorchMachine) -> Mo
     prefer = demands(None, None, request.prefer).prefer
     costed = make_problem(prepared.graph, work, machine, prefer)
     solution = _ask(request.planner, costed.problem, prepared)
+    if bound_us is not None:
+        solution = _of_all_orders(solution, bound_us)
     evaluation = solution.evaluation
     if evaluation is None:
         assert isinstance(solution, Infeasible), "any other answer has an assignment"
@@ -42,7 +46,7 @@ def plan_mode(prepared: Prepared, request: Request, machine: TorchMachine) -> Mo
         status=status(solution),
         fits=not isinstance(solution, Infeasible),
         layers_per_ipu=None,
-        stages=list(stages(evaluation, prepared.graph.units)),
+        stages=list(_in_program_numbers(prepared, evaluation)),
         blocks=[],
         checkpoints=[],
         adapters=[],
@@ -95,6 +99,21 @@ def _ask(planner: str, problem: Problem, prepared: Prepared) -> Solution:
         ) from error
     except (ValueError, ImportError) as error:  # a planner's limits, what it lacks, or what the judge rejects
         raise UsageError(f"Planner {planner!r} cannot plan this: {error}.") from error
+
+
+def _of_all_orders(solution: Solution, bound_us: float) -> Solution:
+    """What is proved of plans in any order, where the planner knew one."""
+    if isinstance(solution, Infeasible):
+        return replace(solution, proved=bound_us == math.inf, least_shortfall_bytes=0)
+    if bound_us >= solution.evaluation.objective_us * (1 - planners.TIE):
+        return solution
+    return Feasible(solution.assignment, solution.evaluation, solution.planner, bound_us, solution.seconds)
+
+
+def _in_program_numbers(prepared: Prepared, evaluation: Evaluation) -> Iterator[Stage]:
+    for stage in stages(evaluation, prepared.graph.units):
+        units = [unit for index in stage.units for unit in prepared.origins[index]]
+        yield stage.model_copy(update={"units": units})
 
 
 def _workload_info(work: Workload, problem: Problem) -> WorkloadInfo:

@@ -42,7 +42,10 @@ class Call:
 
 @dataclass(frozen=True)
 class TracedModel:
-    """The `torch.fx` graph of one forward pass, in execution order."""
+    """The `torch.fx` graph of one forward pass, in execution order.
+
+    That is the order of `nodes`; the graph that they belong to keeps the order of the program.
+    """
 
     nodes: tuple[fx.Node, ...]
     """The operations (`call_function` nodes)."""
@@ -58,6 +61,9 @@ class TracedModel:
     training: bool
     constants: Mapping[str, torch.Tensor] = field(default_factory=dict)
     """Values of constants that the forward code makes, by their key in `parameters`."""
+    begins: Mapping[str, int] = field(default_factory=dict)
+    """Where the operations are in another order than the program's: module whose call begins a unit -> index of the
+    first operation of the unit, whatever operations of the module come before it."""
 
     def owner(self, node: fx.Node) -> tuple[str, ...]:
         """Paths of the module calls `node` runs in, outermost first; the root module is not named."""
@@ -72,6 +78,7 @@ class TracedModel:
             for path in self.owner(node):
                 if path not in found and self.call_counts.get(path) == 1:
                     found[path] = position
+        found |= self.begins
         return tuple(Call(path, position) for path, position in sorted(found.items(), key=lambda c: c[1]))
 
     @cached_property

@@ -83,7 +83,10 @@ def subject(
     model = real_model(spec, training=training, seed=SEED, host_config=dict(rule.host_config) if rule else None)
     if change is not None:
         change(model)
-    prepared = reopened.prepared(mode, spec=None if smaller is None else smaller.spec, model=model)
+    if smaller is None:
+        prepared = reopened.prepared(mode, model=model)
+    else:
+        prepared = reopened.prepared(mode, spec=smaller.spec, model=model, order=smaller.order)
     homes = reopened.assignment(mode, prepared) if smaller is None else smaller.assignment
     inputs, parameters = example_values(prepared.flow, SEED), bind(prepared.traced, model)
     given = spec.example_inputs or {}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..cost.segments import segments
 from ..hosted import as_hosted
+from ..order.reordered import reordered
 from ..workload import Mode
 from .counted import Kept, Key, counting, kept_spec
 from .memory import available_bytes, bytes_needed
@@ -45,6 +46,8 @@ class Smaller:
     """Unit of the smaller graph (as hosted) -> unit of the whole one (as hosted)."""
     assignment: tuple[int, ...]
     """IPU of each unit of the smaller graph (as hosted)."""
+    order: tuple[int, ...] | None = None
+    """The units of the smaller graph as they run, where that is not the order of its program."""
 
     @property
     def note(self) -> str:
@@ -69,10 +72,15 @@ def shrunk(reopened: Reopened, mode: Mode, prepared: Prepared) -> Smaller | None
     work = reopened.workload(mode)
     small = as_hosted(made, work.serialisation, work.ipus)
     units = whole.matching([unit.name for unit in small.graph.units], kept)
+    order = None
+    if prepared.order:
+        order = tuple(sorted(range(len(units)), key=lambda unit: (units[unit], unit)))
+        made = reordered(made, order)
+        units = tuple(units[origin[0]] for origin in made.origins)
     if [*dict.fromkeys(whole.stages[unit] for unit in units)] != [*dict.fromkeys(whole.stages)]:
         return None
     sizes = {name: (indices, prepared.rows[name]) for name, indices in kept.items()}
-    return Smaller(spec, made, sizes, units, tuple(whole.ipus[unit] for unit in units))
+    return Smaller(spec, made, sizes, units, tuple(whole.ipus[unit] for unit in units), order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +103,8 @@ class _Whole:
         hosted = as_hosted(prepared, work.serialisation, work.ipus)
         ipus = reopened.assignment(mode, prepared)
         planned = reopened.plan.mode(mode.value).stages
-        stage_of = {unit: stage.index for stage in planned for unit in stage.units}
+        numbered = {unit: stage.index for stage in planned for unit in stage.units}
+        stage_of = {unit: numbered[origin[0]] for unit, origin in enumerate(hosted.origins)}
         origins = hosted.layout.origins or tuple((i,) for i in range(len(ipus)))
         unit_of = {origin: unit for unit, made in enumerate(origins) for origin in made}
         called: dict[str, int] = {}

@@ -34,6 +34,11 @@ def split_spec(plan: PartitionPlan, mode: ModeName | None = None, **opening: Unp
     """
     part = chosen(plan, mode)
     one_stage_each(part, TOOL)
+    if part.order is not None:
+        raise UsageError(
+            f"{TOOL} that is made of split points runs a model in the order of its program, and this plan is in "
+            "another one. Plan with --order program, or run this plan with `ipu-partition run --engine torch`."
+        )
     begins = _by_blocks(part) or _by_trace(plan, part, opening)
     rows = "".join(f"    {module!a}: SplitPoint.BEGINNING,\n" for module in begins[1:])
     inside = [
