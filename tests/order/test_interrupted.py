@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 
 
 def pressed(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Ctrl-C in the first search, which answers with what it has, as planners do; the seconds that searches were given."""
+    """Ctrl-C in the first search, which answers with what it has, as planners do; the seconds searches were given."""
     asked: list[float] = []
 
     def searching(graph: Any, planner: str, seconds: float) -> planners.Solution:
