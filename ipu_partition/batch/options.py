@@ -108,6 +108,7 @@ KINDS: Mapping[str, Kind] = {
 
 ELSEWHERE: Mapping[str, str] = {
     "replicas": "they are what the pod has room for",
+    "order": "IPUs run in the order of the program; see `ipu-partition explain --order`",
     "machine": "it is said for all models with --machines",
     "trust_remote_code": "code is trusted on the command line alone, with --trust-remote-code",
     "levers": "a summary has no room for them; see `ipu-partition --levers`",
