@@ -151,6 +151,7 @@ def _others(
     stages of one have to hand on is counted in the next."""
     from planners.graph.judge import stage_order
 
+    whole = graph
     for _ in range(ROUNDS):
         if solution.assignment is None or isinstance(solution, Infeasible):
             return
@@ -167,15 +168,15 @@ def _others(
             break
         graph = handing_on(graph, stages)
         solution = _solved(graph, planner, left)
-    yield from _in_rows(subject, until)
+    yield from _in_rows(subject, whole, until)
 
 
-def _in_rows(subject: Subject, until: float) -> Iterator[Found]:
+def _in_rows(subject: Subject, graph: GraphProblem, until: float) -> Iterator[Found]:
     """The best plans in orders that only differ in what they keep together."""
     from planners.graph.blocks import blocks_of
     from planners.linear.orders import orders_of
 
-    blocks = blocks_of(subject.graph())
+    blocks = blocks_of(graph)
     for row in orders_of(blocks, ROWS):
         if time.perf_counter() > until:
             return

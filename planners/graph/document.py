@@ -49,13 +49,9 @@ class GraphDocument:
         return f"{KINDS[kind].name}{self.problem.kind_of[:device].count(kind)}"
 
 
-def graph_from_json(text: str) -> GraphDocument:
-    """ProblemError where the text is not JSON or no such document; it names the node or edge that is at fault."""
-    return graph_from_dict(read_exactly(text))
-
-
 def graph_from_dict(found: object) -> GraphDocument:
-    """As above; numbers may be ``Decimal``."""
+    """What :func:`read_exactly` gives. ProblemError where it is no such document; it names the node or edge that is at
+    fault."""
     document = mapping("the graph", found)
     nodes, edges = _listed(document, "nodes", MOST_UNITS), _listed(document, "edges", MOST_ITEMS)
     ids = _ids(nodes)
@@ -80,7 +76,8 @@ def graph_from_dict(found: object) -> GraphDocument:
 
 
 def read_exactly(text: str) -> Any:
-    """JSON with ``Decimal`` for floats; numbers that it does not know are left for who can say where they are."""
+    """JSON with ``Decimal`` for floats; numbers that it does not know are left for who can say where they are.
+    ProblemError where it is none."""
     try:
         return json.loads(
             text, parse_float=_decimal, parse_int=_integer, parse_constant=float, object_pairs_hook=unique_keys

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..checks import ProblemError, brief
+from ..claims import MOST_LINES
 from ..evaluate import TIE, Evaluation, evaluate
 from ..json_text import mapping, plain_json, read_json
 from ..solution import Infeasible, Solution
@@ -13,7 +14,6 @@ from ..solution_json import MOST_CLAIMED, STATUSES
 from .document import PER_DOCUMENT, GraphDocument
 
 JUDGEMENT = "graph-judgement/1"
-MOST_LINES = 20
 
 
 def to_dict(document: GraphDocument, solution: Solution) -> dict[str, Any]:
